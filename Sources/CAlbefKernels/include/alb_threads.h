@@ -1,0 +1,26 @@
+/// The one place that knows of threads: a team of fixed size that runs a function over a range of independent parts.
+#ifndef ALB_THREADS_H
+#define ALB_THREADS_H
+
+#include <stddef.h>
+
+/// Work on parts [begin, end) of an operation's output.
+/// @param context  What the caller gave to alb_parallel_for.
+/// @param begin    First part.
+/// @param end      Past the last part; greater than begin.
+/// @param worker   Which worker runs this, 0 to threads - 1: for scratch memory of its own.
+typedef void (*alb_part_function)(void *_Nullable context, size_t begin, size_t end, int worker);
+
+/// Splits [0, count) into at most `threads` contiguous ranges and runs them at the same time, each on one thread; returns
+/// when all are done. Ranges start at multiples of `grain`. The floating-point environment is round-to-nearest with
+/// denormals honoured inside, and the caller's own outside. Results do not depend on `threads` as long as parts are
+/// independent.
+/// @param threads  How many workers may run, at least 1. The team has a fixed size, that of the first call that needs more
+///                 than one thread or the largest asked for so far; surplus threads skip.
+void alb_parallel_for(
+    int threads, size_t count, size_t grain, alb_part_function _Nonnull function, void *_Nullable context);
+
+/// Sets how many threads the team has from now on; called once, before the first operation. Values below 1 count as 1.
+void alb_set_team_size(int threads);
+
+#endif

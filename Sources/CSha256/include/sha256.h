@@ -1,0 +1,3 @@
+#ifndef SHA256_H
+#define SHA256_H
+#endif
