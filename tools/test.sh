@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs every test, after installing what is missing: Swift unit, architecture and conformance tests; the shipped models
+# exported and verified against their golden fixtures in both precisions; the commands' contract; the Python package.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here/.."
+# shellcheck source=tools/setup.sh
+source tools/setup.sh
+
+need_swift
+need_packages "${runtime_packages[@]}" binutils
+need_python "$here"
+
+say "Swift: build"
+swift build --build-tests
+say "Swift: tests"
+swift test --skip-build
+
+say "release build of the commands"
+swift build -c release --product albef-export
+swift build -c release --product albef-infer
+binaries=$(swift build -c release --show-bin-path)
+
+say "shipped models against their golden fixtures"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for model in pretrain retrieval vqa; do
+    for precision in float32 int8; do
+        echo "-- $model, $precision"
+        "$binaries/albef-export" "models/$model/model.safetensors" -o "$work/$model-$precision.albef" \
+            --precision "$precision" --quiet
+        "$binaries/albef-infer" verify -m "$work/$model-$precision.albef" --fixtures "fixtures/golden/$model"
+    done
+done
+
+say "Python: lint and tests, the commands' contract among them"
+"$python" -m ruff check tools
+ALBEF_BINARIES=$binaries ALBEF_MODELS=$work "$python" -m pytest -q tools/tests
+say "all tests passed"
