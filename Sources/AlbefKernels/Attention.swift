@@ -1,0 +1,54 @@
+import AlbefTensor
+import CAlbefKernels
+
+extension Kernels {
+    /// Float attention: text and decoder self-attention, and every attention of a float32 model.
+    ///
+    ///     y = softmax(q · kᵀ / √d) · v     for each head, a block of d columns
+    ///
+    /// - Parameters:
+    ///   - q: Float32 `[T, heads * d]`, strided.
+    ///   - k, v: Float32 `[S, heads * d]`, strided, S at least 1.
+    ///   - causal: Query t sees the first `queryOffset + t + 1` keys and no others; otherwise it sees all.
+    ///   - queryOffset: How many keys come before the first query's own, when the queries are the end of a longer text.
+    ///   - probabilities: Float32 `[heads, T, S]` dense; written when given (0 where a query does not see a key). `y` has
+    ///     the same bytes with and without.
+    ///   - y: Float32 `[T, heads * d]`, strided; must overlap no input.
+    ///
+    /// Bits: a row of `y` depends on its own query, the keys and the values alone. Scores and sums are float products with
+    /// one accumulator each, the exponential is ours and the row sum is R16; the order is written in `alb_attention_f32.h`.
+    public func attention(
+        _ q: TensorView, _ k: TensorView, _ v: TensorView, heads: Int, causal: Bool = false, queryOffset: Int = 0,
+        probabilities: TensorView? = nil, to y: TensorView, in arena: Arena
+    ) {
+        precondition(q.shape.rank == 2 && k.shape.rank == 2 && heads >= 1 && queryOffset >= 0)
+        let queries = q.shape[0], keys = k.shape[0], columns = q.shape[1], width = columns / heads
+        precondition(keys >= 1 && width >= 1 && width * heads == columns)
+        q.requireMatrix(queries, columns)
+        k.requireMatrix(keys, columns)
+        v.requireMatrix(keys, columns)
+        y.requireMatrix(queries, columns)
+        probabilities?.requireDense(Shape(heads, queries, keys))
+        arena.scoped {
+            let size = alb_attention_f32_scratch_bytes(threadCount, heads, keys, width)
+            let scratch = arena.reserve(Shape(size), .uint8)
+            if arena.isPlanning { return }
+            // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
+            var arguments = unsafe alb_attention_f32_args(
+                heads: heads, queries: queries, keys: keys, width: width,
+                q: UnsafePointer(arena.float32Pointer(to: q)), q_row: q.rowStride,
+                k: UnsafePointer(arena.float32Pointer(to: k)), k_row: k.rowStride,
+                v: UnsafePointer(arena.float32Pointer(to: v)), v_row: v.rowStride,
+                causal: causal, query_offset: queryOffset,
+                probabilities: probabilities.map { unsafe arena.float32Pointer(to: $0) },
+                dst: arena.float32Pointer(to: y), dst_row: y.rowStride, scratch: arena.pointer(to: scratch))
+            unsafe alb_attention_f32(isa.code, threadCount, &arguments)
+        }
+    }
+
+    /// The factor of attention scores for heads of `width` columns: 1/√width in float.
+    public static func attentionScale(width: Int) -> Float {
+        precondition(width >= 1)
+        return alb_attention_scale(width)
+    }
+}

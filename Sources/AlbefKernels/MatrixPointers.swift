@@ -1,0 +1,30 @@
+import AlbefTensor
+
+extension TensorView {
+    /// Stops unless this is a float matrix of the given shape; rows may have gaps.
+    func requireMatrix(_ rows: Int, _ columns: Int) {
+        precondition(type == .float32 && shape == Shape(rows, columns), "expected [\(rows), \(columns)], found \(shape)")
+    }
+
+    /// Stops unless this is a dense float tensor of the given shape.
+    func requireDense(_ shape: Shape) {
+        precondition(type == .float32 && isDense && self.shape == shape, "expected \(shape), found \(self.shape)")
+    }
+}
+
+extension ConstantTensor {
+    /// Stops unless this is a float vector of the given length.
+    func requireVector(_ count: Int) {
+        precondition(type == .float32 && shape == Shape(count), "expected [\(count)], found \(shape)")
+    }
+
+    /// The first element of a float tensor.
+    @unsafe var float32Pointer: UnsafePointer<Float> { unsafe pointer.assumingMemoryBound(to: Float.self) }
+}
+
+extension Arena {
+    /// The first element of a float tensor, to read or to write.
+    @unsafe func float32Pointer(to view: TensorView) -> UnsafeMutablePointer<Float> {
+        unsafe pointer(to: view).assumingMemoryBound(to: Float.self)
+    }
+}

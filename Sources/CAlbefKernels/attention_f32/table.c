@@ -1,0 +1,14 @@
+// Variants of float attention in order of preference, the reference last.
+#include "attention_f32.h"
+
+static const alb_attention_f32_variant_entry variants[] = {
+    {ALB_ISA_SCALAR, false, alb_attention_f32_block__scalar},
+};
+
+const alb_attention_f32_variant_entry *alb_attention_f32_select(alb_isa isa) {
+    const alb_attention_f32_variant_entry *variant = variants;
+    while (variant->isa > isa) variant++;
+    return variant;
+}
+
+const char *alb_attention_f32_variant(alb_isa isa) { return alb_isa_name(alb_attention_f32_select(isa)->isa); }

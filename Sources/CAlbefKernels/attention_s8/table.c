@@ -1,0 +1,20 @@
+// Variants of int8 attention in order of preference, the reference last.
+#include "attention_s8.h"
+
+#define ENTRY(isa, suffix)                                                                                  \
+    {                                                                                                       \
+        isa, alb_attention_s8_quantize_keys__##suffix, alb_attention_s8_quantize_values__##suffix,          \
+            alb_attention_s8_block__##suffix                                                                \
+    }
+
+static const alb_attention_s8_variant_entry variants[] = {
+    ENTRY(ALB_ISA_SCALAR, scalar),
+};
+
+const alb_attention_s8_variant_entry *alb_attention_s8_select(alb_isa isa) {
+    const alb_attention_s8_variant_entry *variant = variants;
+    while (variant->isa > isa) variant++;
+    return variant;
+}
+
+const char *alb_attention_s8_variant(alb_isa isa) { return alb_isa_name(alb_attention_s8_select(isa)->isa); }
