@@ -1,0 +1,238 @@
+import AlbefKernels
+import AlbefModelFile
+import AlbefTensor
+
+/// BERT's attention block: queries from a row, keys and values from a sequence, output projection, residual, LayerNorm.
+///
+///     y = LayerNorm(Wo · attention(x Wqᵀ, s Wkᵀ, s Wvᵀ) + x)
+///
+/// ``SelfAttention`` and ``CrossAttention`` differ in where the sequence `s` comes from.
+///
+/// - Shapes: `x`, `y` `[rows, width]`; `s` `[tokens, source width]`; heads lie one after another within a row.
+/// - Source: BERT, arXiv:1810.04805; ALBEF, arXiv:2107.07651.
+struct AttentionBlock: Sendable {
+    let query: Linear
+    let key: Linear
+    let value: Linear
+    let output: Linear
+    let norm: LayerNorm
+    let heads: Int
+
+    init(_ file: ModelFile, _ prefix: String, width: Int, sourceWidth: Int, heads: Int) throws(ModelFileError) {
+        query = try Linear(file, prefix + ".self.query", inputs: width, outputs: width)
+        key = try Linear(file, prefix + ".self.key", inputs: sourceWidth, outputs: width)
+        value = try Linear(file, prefix + ".self.value", inputs: sourceWidth, outputs: width)
+        output = try Linear(file, prefix + ".output.dense", inputs: width, outputs: width)
+        norm = try LayerNorm(file, prefix + ".output.LayerNorm", width: width, epsilon: 1e-12)
+        self.heads = heads
+    }
+
+    var width: Int { query.outputs }
+
+    /// The output projection, the residual and the norm.
+    func finish(
+        _ context: TensorView, residual x: TensorView, record: LayerNorm.Record?, to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let sum = work.reserve(y.shape)
+            output(context, residual: x, to: sum, in: work)
+            norm(sum, record: record, to: y, in: work)
+        }
+    }
+
+    /// From the gradient `g` at the block's output: `u`, the gradient at "projection + residual", and its way back through
+    /// the projection, `mixed`. All `[rows, width]`.
+    func backwardOutput(
+        _ g: TensorView, _ record: LayerNorm.Record, residual u: TensorView, mixed: TensorView, in work: Workspace
+    ) {
+        norm.backward(g, record, to: u, in: work)
+        output.backward(u, to: mixed, in: work)
+    }
+}
+
+/// What a forward pass through an attention block leaves for the gradient.
+public struct AttentionRecord {
+    /// `[rows, width]`.
+    public let queries: TensorView
+    /// `[tokens, width]`.
+    public let keys: TensorView
+    /// `[tokens, width]`.
+    public let values: TensorView
+    /// `[heads, rows, tokens]`, after the softmax, in float form.
+    public let probabilities: TensorView
+    /// Of the block's LayerNorm.
+    public let norm: LayerNorm.Record
+}
+
+/// Self-attention over a text, float32 in every model: texts are short, and a causal decoder must not see later tokens.
+public struct SelfAttention: Sendable {
+    let block: AttentionBlock
+    /// True where a token sees only itself and those before it.
+    public let causal: Bool
+
+    /// Takes `PREFIX.self.{query,key,value}` and `PREFIX.output.{dense,LayerNorm}` from a file.
+    public init(_ file: ModelFile, _ prefix: String, width: Int, heads: Int, causal: Bool) throws(ModelFileError) {
+        block = try AttentionBlock(file, prefix, width: width, sourceWidth: width, heads: heads)
+        self.causal = causal
+    }
+
+    /// Attends within each of the sequences that lie one after another in `x`.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, width]`.
+    ///   - sequences: The rows of each sequence; together all rows of `x`.
+    ///   - record: Filled where given, for one sequence that is not causal; the bytes of `y` stay the same.
+    ///   - y: `[rows, width]`, not `x`.
+    public func callAsFunction(
+        _ x: TensorView, sequences: [Range<Int>], record: AttentionRecord? = nil, to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let context = work.reserve(x.shape)
+            work.arena.scoped {
+                let q = record?.queries ?? work.reserve(x.shape)
+                let k = record?.keys ?? work.reserve(x.shape)
+                let v = record?.values ?? work.reserve(x.shape)
+                work.arena.scoped {
+                    let shared = SharedRows(x, for: block.query, block.key, block.value, in: work)
+                    block.query(shared, to: q, in: work)
+                    block.key(shared, to: k, in: work)
+                    block.value(shared, to: v, in: work)
+                }
+                for rows in sequences {
+                    work.kernels.attention(
+                        q.rows(rows), k.rows(rows), v.rows(rows), heads: block.heads, causal: causal,
+                        probabilities: record?.probabilities, to: context.rows(rows), in: work.arena)
+                }
+            }
+            block.finish(context, residual: x, record: record?.norm, to: y, in: work)
+        }
+    }
+
+    /// Room for what the gradient of one sequence of `tokens` needs.
+    func reserveRecord(tokens: Int, in work: Workspace) -> AttentionRecord {
+        let shape = Shape(tokens, block.width)
+        return AttentionRecord(
+            queries: work.reserve(shape), keys: work.reserve(shape), values: work.reserve(shape),
+            probabilities: work.reserve(Shape(block.heads, tokens, tokens)),
+            norm: LayerNorm.Record(rows: tokens, width: block.width, in: work))
+    }
+
+    /// The gradient at the input of a recorded pass, from the gradient `g` at its output; `[tokens, width]` both, and
+    /// `x` is not `g`.
+    public func backward(_ g: TensorView, _ record: AttentionRecord, to x: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let mixed = work.reserve(g.shape)
+            block.backwardOutput(g, record.norm, residual: x, mixed: mixed, in: work)
+            let scores = work.reserve(record.probabilities.shape)
+            block.backwardScores(mixed, record, to: scores, in: work)
+            let part = work.reserve(g.shape)
+            work.kernels.attentionBackwardQueries(scores, keys: record.keys, to: part, in: work.arena)
+            block.query.backward(part, accumulate: true, to: x, in: work)
+            work.kernels.attentionBackwardKeys(scores, queries: record.queries, to: part, in: work.arena)
+            block.key.backward(part, accumulate: true, to: x, in: work)
+            work.kernels.attentionBackwardValues(
+                record.probabilities, outputGradient: mixed, to: part, in: work.arena)
+            block.value.backward(part, accumulate: true, to: x, in: work)
+        }
+    }
+}
+
+/// Cross-attention of text rows to another sequence: image tokens in the fusion encoder, question states in the answer
+/// decoder.
+public struct CrossAttention: Sendable {
+    let block: AttentionBlock
+    /// How scores and values are computed.
+    public let arithmetic: AttentionArithmetic
+
+    /// Takes `PREFIX.self.{query,key,value}` and `PREFIX.output.{dense,LayerNorm}` from a file.
+    public init(
+        _ file: ModelFile, _ prefix: String, width: Int, sourceWidth: Int, heads: Int, arithmetic: AttentionArithmetic
+    ) throws(ModelFileError) {
+        block = try AttentionBlock(file, prefix, width: width, sourceWidth: sourceWidth, heads: heads)
+        self.arithmetic = arithmetic
+    }
+
+    /// True when the projections of the source read quantised rows.
+    public var quantizesSource: Bool { block.key.isInt8 || block.value.isInt8 }
+
+    /// Projects a sequence to keys and values, once for all texts that attend to it. They stay in the arena until the
+    /// caller releases them.
+    ///
+    /// - Parameter source: `[tokens, source width]`, quantised once for the layers that read it.
+    public func keysValues(_ source: SharedRows, in work: Workspace) -> KeysValues {
+        let shape = Shape(source.rows.rows, block.width)
+        let keys = work.reserve(shape)
+        let values = work.reserve(shape)
+        block.key(source, to: keys, in: work)
+        block.value(source, to: values, in: work)
+        return KeysValues(keys: keys, values: values, heads: block.heads, arithmetic: arithmetic, in: work)
+    }
+
+    /// Attends with every row of `x`; rows are independent of each other.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, width]`.
+    ///   - source: From ``keysValues(_:in:)``.
+    ///   - record: Filled where given; the bytes of `y` stay the same.
+    ///   - y: `[rows, width]`, not `x`.
+    public func callAsFunction(
+        _ x: TensorView, source: KeysValues, record: AttentionRecord? = nil, to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let context = work.reserve(x.shape)
+            work.arena.scoped {
+                let q = record?.queries ?? work.reserve(x.shape)
+                block.query(x, to: q, in: work)
+                source.attend(q, heads: block.heads, to: context, in: work)
+                if let record {
+                    source.probabilities(of: q, heads: block.heads, to: record.probabilities, in: work)
+                }
+            }
+            block.finish(context, residual: x, record: record?.norm, to: y, in: work)
+        }
+    }
+
+    /// Room for what the gradient of `rows` text rows needs; keys and values are those of `source`, not copied.
+    func reserveRecord(rows: Int, source: KeysValues, in work: Workspace) -> AttentionRecord {
+        AttentionRecord(
+            queries: work.reserve(Shape(rows, block.width)), keys: source.keys, values: source.values,
+            probabilities: work.reserve(Shape(block.heads, rows, source.keys.rows)),
+            norm: LayerNorm.Record(rows: rows, width: block.width, in: work))
+    }
+
+    /// The gradient at the text input of a recorded pass; the source needs none. `[rows, width]` both, `x` is not `g`.
+    public func backward(_ g: TensorView, _ record: AttentionRecord, to x: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let mixed = work.reserve(g.shape)
+            block.backwardOutput(g, record.norm, residual: x, mixed: mixed, in: work)
+            let scores = work.reserve(record.probabilities.shape)
+            block.backwardScores(mixed, record, to: scores, in: work)
+            work.kernels.attentionBackwardQueries(scores, keys: record.keys, to: mixed, in: work.arena)
+            block.query.backward(mixed, accumulate: true, to: x, in: work)
+        }
+    }
+
+    /// The gradient at the attention probabilities themselves, `[heads, rows, tokens]`: what Grad-CAM is made of.
+    public func backwardProbabilities(
+        _ g: TensorView, _ record: AttentionRecord, to gradient: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let residual = work.reserve(g.shape)
+            let mixed = work.reserve(g.shape)
+            block.backwardOutput(g, record.norm, residual: residual, mixed: mixed, in: work)
+            work.kernels.attentionBackwardProbabilities(
+                mixed, v: record.values, heads: block.heads, to: gradient, in: work.arena)
+        }
+    }
+}
+
+extension AttentionBlock {
+    /// The gradient at the unscaled scores, `[heads, rows, tokens]`, from `mixed`, the gradient at the mixed values.
+    func backwardScores(_ mixed: TensorView, _ record: AttentionRecord, to scores: TensorView, in work: Workspace) {
+        work.kernels.attentionBackwardProbabilities(
+            mixed, v: record.values, heads: heads, to: scores, in: work.arena)
+        work.kernels.attentionBackwardScores(
+            scores, probabilities: record.probabilities, scale: Kernels.attentionScale(width: width / heads),
+            to: scores, in: work.arena)
+    }
+}

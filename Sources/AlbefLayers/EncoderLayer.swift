@@ -1,0 +1,125 @@
+import AlbefKernels
+import AlbefModelFile
+import AlbefTensor
+
+/// One layer of a BERT stack: self-attention, cross-attention where the layer has it, feed-forward; each with residual and
+/// LayerNorm behind it (post-norm).
+///
+/// Sequences of several texts lie one after another as rows of one matrix: every step but self-attention works on rows,
+/// so a text gives the same bytes alone and among others.
+///
+/// - Source: ALBEF, arXiv:2107.07651, its `xbert.py`; BERT, arXiv:1810.04805.
+public struct EncoderLayer: Sendable {
+    /// `attention`.
+    public let selfAttention: SelfAttention
+    /// `crossattention`, in layers that read another sequence.
+    public let crossAttention: CrossAttention?
+    /// `intermediate` and `output`.
+    public let feedForward: FeedForward
+
+    /// What a layer attends to beside its own text.
+    public struct Source: Sendable {
+        /// Width of the sequence's rows.
+        public let width: Int
+        /// How the cross-attention is computed.
+        public let arithmetic: AttentionArithmetic
+
+        public init(width: Int, arithmetic: AttentionArithmetic) {
+            self.width = width
+            self.arithmetic = arithmetic
+        }
+    }
+
+    /// Takes the layer's weights below `prefix` (such as `text_encoder.encoder.layer.3`) from a file.
+    ///
+    /// - Parameter source: nil for a layer without cross-attention.
+    public init(
+        _ file: ModelFile, _ prefix: String, width: Int, heads: Int, causal: Bool = false, source: Source?
+    ) throws(ModelFileError) {
+        selfAttention = try SelfAttention(file, prefix + ".attention", width: width, heads: heads, causal: causal)
+        if let source {
+            crossAttention = try CrossAttention(
+                file, prefix + ".crossattention", width: width, sourceWidth: source.width, heads: heads,
+                arithmetic: source.arithmetic)
+        } else {
+            crossAttention = nil
+        }
+        feedForward = try FeedForward(file, prefix, width: width, hidden: 4 * width)
+    }
+
+    /// Runs the layer.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, width]`.
+    ///   - sequences: The rows of each text.
+    ///   - source: Keys and values for the cross-attention; ignored by a layer without one.
+    ///   - record: Filled where given (one text only); the bytes of `y` stay the same.
+    ///   - y: `[rows, width]`; may be `x`.
+    public func callAsFunction(
+        _ x: TensorView, sequences: [Range<Int>], source: KeysValues? = nil, record: Record? = nil, to y: TensorView,
+        in work: Workspace
+    ) {
+        work.arena.scoped {
+            let own = work.reserve(x.shape)
+            selfAttention(x, sequences: sequences, record: record?.selfAttention, to: own, in: work)
+            if let crossAttention, let source {
+                let fused = work.reserve(x.shape)
+                crossAttention(own, source: source, record: record?.crossAttention, to: fused, in: work)
+                feedForward(fused, record: record?.feedForward, to: y, in: work)
+            } else {
+                feedForward(own, record: record?.feedForward, to: y, in: work)
+            }
+        }
+    }
+
+    /// What a forward pass of one text leaves for the gradient.
+    public struct Record {
+        /// Of the self-attention.
+        public let selfAttention: AttentionRecord
+        /// Of the cross-attention, in layers that have one.
+        public let crossAttention: AttentionRecord?
+        /// Of the feed-forward block.
+        public let feedForward: FeedForward.Record
+    }
+
+    /// Room for what the gradient of one text of `tokens` needs; it stays in the arena until the caller releases it.
+    public func reserveRecord(tokens: Int, source: KeysValues?, in work: Workspace) -> Record {
+        var cross: AttentionRecord?
+        if let crossAttention, let source {
+            cross = crossAttention.reserveRecord(rows: tokens, source: source, in: work)
+        }
+        return Record(
+            selfAttention: selfAttention.reserveRecord(tokens: tokens, in: work), crossAttention: cross,
+            feedForward: feedForward.reserveRecord(rows: tokens, in: work))
+    }
+
+    /// The gradient at the input of a recorded pass, from the gradient `g` at its output: `[tokens, width]` both. `x` may
+    /// be `g`.
+    public func backward(_ g: TensorView, _ record: Record, to x: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let a = work.reserve(g.shape)
+            feedForward.backward(g, record.feedForward, to: a, in: work)
+            if let crossAttention, let cross = record.crossAttention {
+                let b = work.reserve(g.shape)
+                crossAttention.backward(a, cross, to: b, in: work)
+                selfAttention.backward(b, record.selfAttention, to: x, in: work)
+            } else {
+                selfAttention.backward(a, record.selfAttention, to: x, in: work)
+            }
+        }
+    }
+
+    /// The gradient at the cross-attention probabilities of a recorded pass, `[heads, tokens, source tokens]`, from the
+    /// gradient `g` at the layer's output. False, and nothing written, for a layer without cross-attention.
+    public func backwardCrossProbabilities(
+        _ g: TensorView, _ record: Record, to gradient: TensorView, in work: Workspace
+    ) -> Bool {
+        guard let crossAttention, let cross = record.crossAttention else { return false }
+        work.arena.scoped {
+            let a = work.reserve(g.shape)
+            feedForward.backward(g, record.feedForward, to: a, in: work)
+            crossAttention.backwardProbabilities(a, cross, to: gradient, in: work)
+        }
+        return true
+    }
+}

@@ -1,0 +1,93 @@
+import AlbefKernels
+import AlbefModelFile
+import AlbefTensor
+
+/// Two linear layers with a GELU between them, and a residual added to the result: `W2 · gelu(W1 x + b1) + b2 + residual`.
+///
+/// - Shapes: `x`, `residual`, `y` `[rows, width]`; hidden `[rows, hidden]`. GELU is the exact erf form.
+public struct MLP: Sendable {
+    /// width → hidden.
+    public let first: Linear
+    /// hidden → width.
+    public let second: Linear
+
+    /// Takes both layers from a file by their names in the checkpoint.
+    public init(_ file: ModelFile, first: String, second: String, width: Int, hidden: Int) throws(ModelFileError) {
+        self.first = try Linear(file, first, inputs: width, outputs: hidden)
+        self.second = try Linear(file, second, inputs: hidden, outputs: width)
+    }
+
+    /// - Parameters:
+    ///   - preactivation: `[rows, hidden]`; receives `W1 x + b1` where given. The bytes of `y` stay the same.
+    ///   - y: Neither `x` nor `residual`.
+    public func callAsFunction(
+        _ x: TensorView, residual: TensorView, preactivation: TensorView? = nil, to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let hidden = work.reserve(Shape(x.rows, first.outputs))
+            first(x, activation: .gelu, to: hidden, in: work)
+            second(hidden, residual: residual, to: y, in: work)
+        }
+        if let preactivation { first(x, to: preactivation, in: work) }
+    }
+
+    /// Adds the gradient that passes through both layers to `x`, `[rows, width]`; `x` may be `g`.
+    public func backward(
+        _ g: TensorView, preactivation: TensorView, addingTo x: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let hidden = work.reserve(preactivation.shape)
+            let inner = work.reserve(preactivation.shape)
+            second.backward(g, to: hidden, in: work)
+            work.kernels.geluBackward(hidden, preactivation: preactivation, to: inner, in: work.arena)
+            first.backward(inner, accumulate: true, to: x, in: work)
+        }
+    }
+}
+
+/// BERT's feed-forward block: `LayerNorm(MLP(x) + x)`.
+public struct FeedForward: Sendable {
+    /// `intermediate.dense` and `output.dense`.
+    public let mlp: MLP
+    /// `output.LayerNorm`.
+    public let norm: LayerNorm
+
+    /// Takes `intermediate.dense`, `output.dense` and `output.LayerNorm` below `prefix` from a file.
+    public init(_ file: ModelFile, _ prefix: String, width: Int, hidden: Int) throws(ModelFileError) {
+        mlp = try MLP(
+            file, first: prefix + ".intermediate.dense", second: prefix + ".output.dense", width: width, hidden: hidden)
+        norm = try LayerNorm(file, prefix + ".output.LayerNorm", width: width, epsilon: 1e-12)
+    }
+
+    /// - Parameters:
+    ///   - x: `[rows, width]`.
+    ///   - y: `[rows, width]`, not `x`.
+    public func callAsFunction(_ x: TensorView, record: Record? = nil, to y: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let sum = work.reserve(x.shape)
+            mlp(x, residual: x, preactivation: record?.preactivation, to: sum, in: work)
+            norm(sum, record: record?.norm, to: y, in: work)
+        }
+    }
+
+    /// What a forward pass leaves for the gradient.
+    public struct Record {
+        /// `[rows, hidden]`: the first layer's output before the GELU.
+        public let preactivation: TensorView
+        /// Of the block's LayerNorm.
+        public let norm: LayerNorm.Record
+    }
+
+    /// Room for what the gradient of `rows` rows needs.
+    func reserveRecord(rows: Int, in work: Workspace) -> Record {
+        Record(
+            preactivation: work.reserve(Shape(rows, mlp.first.outputs)),
+            norm: LayerNorm.Record(rows: rows, width: mlp.first.inputs, in: work))
+    }
+
+    /// The gradient at the input of a recorded pass; `[rows, width]` both, `x` is not `g`.
+    public func backward(_ g: TensorView, _ record: Record, to x: TensorView, in work: Workspace) {
+        norm.backward(g, record.norm, to: x, in: work)
+        mlp.backward(x, preactivation: record.preactivation, addingTo: x, in: work)
+    }
+}
