@@ -1,0 +1,106 @@
+import AlbefFiles
+import AlbefKernels
+import AlbefModelFile
+import AlbefTokenizer
+
+/// Why a model cannot be used, or a question not be answered.
+public enum AlbefError: ClassifiedError {
+    /// The model file cannot be opened or lacks a tensor that its configuration asks for.
+    case modelFile(ModelFileError)
+    /// The file's vocabulary cannot make a tokenizer.
+    case vocabulary(path: String, reason: String)
+    /// The task needs a head that the model does not have.
+    case missingHead(path: String, head: Head, tensor: String)
+    /// A text is empty after normalisation.
+    case emptyText(original: String)
+    /// No candidate answers are at hand: none given, and none in the file.
+    case noAnswers(path: String)
+    /// A candidate answer has more tokens than the decoder has positions.
+    case longAnswer(String, tokens: Int, limit: Int)
+    /// Pixels given as bytes are not those of a square RGB picture of the model's size.
+    case pixelCount(found: Int, expected: Int)
+    /// A layer for the heatmap that has no cross-attention.
+    case layerOutOfRange(found: Int, valid: ClosedRange<Int>)
+    /// Inputs that do not go together.
+    case conflictingInputs(String)
+    /// A stage of a forward pass gave an infinity or a NaN.
+    case nonFinite(stage: String)
+    /// A result could not be written.
+    case file(FileError)
+
+    public var kind: FailureKind {
+        switch self {
+        case .modelFile(let error): error.kind
+        case .file(let error): error.kind
+        case .layerOutOfRange, .conflictingInputs: .usage
+        case .vocabulary, .missingHead, .emptyText, .noAnswers, .longAnswer, .pixelCount, .nonFinite: .badData
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .modelFile(let error): error.description
+        case .file(let error): error.description
+        case .vocabulary(let path, let reason): "\(path): the vocabulary cannot be used: \(reason)"
+        case .missingHead(let path, let head, let tensor):
+            "\(path): the model has no \(head.title) head (tensor '\(tensor)' is missing), which this task needs"
+        case .emptyText(let original):
+            "the text \(quoted(original)) is empty after normalisation; give at least one letter or digit"
+        case .noAnswers(let path): "\(path): the model holds no answer list and none was given"
+        case .longAnswer(let answer, let tokens, let limit):
+            "the answer \(quoted(answer)) has \(tokens) tokens; the decoder takes at most \(limit)"
+        case .pixelCount(let found, let expected):
+            "a prepared picture has \(found) bytes, expected \(expected) (height x width x 3 of the model's image size)"
+        case .layerOutOfRange(let found, let valid):
+            "layer \(found) has no cross-attention; valid layers are \(valid.lowerBound) to \(valid.upperBound)"
+        case .conflictingInputs(let text): text
+        case .nonFinite(let stage):
+            "stage '\(stage)' gave a value that is not finite; the model file or its checkpoint is damaged"
+        }
+    }
+
+    /// A text on one line, cut to a readable length.
+    private func quoted(_ text: String) -> String {
+        let line = String(text.unicodeScalars.prefix(60).map { $0.value < 32 ? " " : Character($0) })
+        return "'\(line)\(text.unicodeScalars.count > 60 ? "..." : "")'"
+    }
+}
+
+/// A part of a model that some tasks need.
+public enum Head: String, Sendable, CaseIterable {
+    /// Projects picture and text to features that are compared by cosine (ITC).
+    case contrastive
+    /// Says whether a fused picture and text belong together (ITM).
+    case matching
+    /// Predicts masked words.
+    case maskedLanguage = "masked-language"
+    /// Generates and ranks answers.
+    case answering
+
+    /// For messages.
+    public var title: String {
+        switch self {
+        case .contrastive: "contrastive (vision_proj, text_proj)"
+        case .matching: "matching (itm_head)"
+        case .maskedLanguage: "masked-language (text_encoder.cls)"
+        case .answering: "answering (text_decoder)"
+        }
+    }
+
+    /// A tensor that a file holds exactly when it has the head.
+    public var keyTensor: String {
+        switch self {
+        case .contrastive: "vision_proj.weight"
+        case .matching: "itm_head.weight"
+        case .maskedLanguage: "text_encoder.cls.predictions.transform.dense.weight"
+        case .answering: "text_decoder.embeddings.word_embeddings.weight"
+        }
+    }
+}
+
+/// The revision of the arithmetic that this runtime computes: the same model file and the same revision give the same
+/// bytes on every machine.
+public enum Arithmetic {
+    /// Raised with every change of result bytes; recorded digests belong to one revision.
+    public static let revision = 1
+}

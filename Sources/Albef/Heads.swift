@@ -1,0 +1,89 @@
+import AlbefKernels
+import AlbefLayers
+import AlbefModelFile
+import AlbefTensor
+
+/// Projects the class token of a picture or a text to a feature of unit length; features are compared by their dot product.
+struct ContrastiveHead: Sendable {
+    private let vision: Linear
+    private let text: Linear
+    /// Elements of a feature.
+    let width: Int
+
+    init(_ file: ModelFile) throws(ModelFileError) {
+        let configuration = file.configuration
+        width = configuration.embedDim
+        vision = try Linear(file, "vision_proj", inputs: configuration.visionWidth, outputs: width)
+        text = try Linear(file, "text_proj", inputs: configuration.textWidth, outputs: width)
+    }
+
+    /// Writes the feature of a picture, `[1, width]`, from its class token, `[1, vision width]`.
+    func image(_ token: TensorView, to y: TensorView, in work: Workspace) { project(token, vision, to: y, in: work) }
+
+    /// Writes the feature of a text, `[1, width]`, from its class token, `[1, text width]`.
+    func text(_ token: TensorView, to y: TensorView, in work: Workspace) { project(token, text, to: y, in: work) }
+
+    private func project(_ token: TensorView, _ layer: Linear, to y: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let projected = work.reserve(y.shape)
+            layer(token, to: projected, in: work)
+            work.kernels.l2Normalize(projected, to: y, in: work.arena)
+        }
+    }
+}
+
+/// Says from the fused class token whether picture and text belong together: logit 1 for yes, 0 for no.
+struct MatchingHead: Sendable {
+    private let layer: Linear
+
+    init(_ file: ModelFile) throws(ModelFileError) {
+        layer = try Linear(file, "itm_head", inputs: file.configuration.textWidth, outputs: 2)
+    }
+
+    /// Writes the logits, `[1, 2]`, of the fused class token, `[1, width]`.
+    func callAsFunction(_ token: TensorView, to logits: TensorView, in work: Workspace) {
+        layer(token, to: logits, in: work)
+    }
+
+    /// Writes the gradient of the match logit at the fused class token, `[1, width]`: row 1 of the weights.
+    func gradient(to token: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let choice = work.reserve(Shape(1, 2))
+            let oneHot: [Float] = [0, 1]
+            work.arena.write(oneHot.span, to: choice)
+            layer.backward(choice, to: token, in: work)
+        }
+    }
+}
+
+/// Predicts words from fused or decoded tokens: dense, GELU, LayerNorm, then the word embeddings as output matrix.
+struct LanguageHead: Sendable {
+    private let transform: Linear
+    private let norm: LayerNorm
+    private let vocabulary: Linear
+
+    /// - Parameter words: The stack's word embeddings, to which the output matrix is tied.
+    init(_ file: ModelFile, _ prefix: String, words: PackedMatrix) throws(ModelFileError) {
+        let width = words.depth
+        transform = try Linear(file, prefix + ".transform.dense", inputs: width, outputs: width)
+        norm = try LayerNorm(file, prefix + ".transform.LayerNorm", width: width, epsilon: 1e-12)
+        vocabulary = Linear(
+            weight: words, bias: try file.tensor(prefix + ".bias", shape: Shape(words.channels)))
+    }
+
+    /// Entries of the vocabulary.
+    var outputs: Int { vocabulary.outputs }
+
+    /// Writes `[rows, vocabulary]` logits of `[rows, width]` tokens.
+    func callAsFunction(_ x: TensorView, to logits: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let normalized = work.reserve(x.shape)
+            work.arena.scoped {
+                let dense = work.reserve(x.shape)
+                transform(x, activation: .gelu, to: dense, in: work)
+                norm(dense, to: normalized, in: work)
+            }
+            vocabulary(normalized, to: logits, in: work)
+        }
+    }
+}

@@ -1,0 +1,136 @@
+import AlbefImage
+import AlbefLayers
+import AlbefTensor
+
+/// A picture as the fusion encoder reads it.
+public struct EncodedImage: Sendable {
+    /// `[image tokens, vision width]`, row after row, the class token first.
+    public let tokens: [Float]
+    /// Unit feature `[embed_dim]`; nil for a model without contrastive head.
+    public let feature: [Float]?
+}
+
+/// A text as the fusion encoder reads it.
+public struct EncodedText: Sendable {
+    /// Token ids, `[CLS]` first.
+    public let ids: [Int32]
+    /// `[tokens, text width]`, row after row: the output of text mode.
+    public let tokens: [Float]
+    /// Unit feature `[embed_dim]`; nil for a model without contrastive head.
+    public let feature: [Float]?
+}
+
+extension Session {
+    /// Resizes a decoded picture to the model's size with Pillow's bicubic filter; the aspect ratio is not kept.
+    public func prepare(_ picture: Picture) throws(AlbefError) -> PreparedImage {
+        try PreparedImage(
+            pixels: resize(picture, to: model.configuration.imageSize, kernels: kernels), for: model)
+    }
+
+    /// Encodes a picture.
+    ///
+    /// - Throws: ``AlbefError/nonFinite(stage:)``.
+    public func encode(_ image: PreparedImage) throws(AlbefError) -> EncodedImage {
+        try pass { pass throws(AlbefError) in try pass.encode(image) }
+    }
+
+    /// Resizes and encodes a decoded picture.
+    public func encode(_ picture: Picture) throws(AlbefError) -> EncodedImage { try encode(prepare(picture)) }
+
+    /// Encodes a text.
+    ///
+    /// - Throws: ``AlbefError/nonFinite(stage:)``.
+    public func encode(_ text: PreparedText) throws(AlbefError) -> EncodedText { try encode([text])[0] }
+
+    /// Encodes many texts; each result equals that of the text alone.
+    public func encode(_ texts: [PreparedText]) throws(AlbefError) -> [EncodedText] {
+        let longest = texts.lazy.map(\.ids.count).max() ?? 0
+        return try pass(tokens: longest) { pass throws(AlbefError) in
+            var results: [EncodedText] = []
+            for batch in pass.batches(texts.map(\.ids.count)) {
+                results += try pass.encode(texts[batch].map(\.ids))
+            }
+            return results
+        }
+    }
+}
+
+extension ForwardPass {
+    func encode(_ image: PreparedImage) throws(AlbefError) -> EncodedImage {
+        let mark = arena.mark()
+        defer { arena.release(to: mark) }
+        let tokens = work.reserve(Shape(model.vision.tokens, model.vision.width))
+        model.vision(image.pixels, to: tokens, in: work)
+        try checkFinite(tokens, "image_tokens")
+        var feature: [Float]?
+        if let head = model.contrastive {
+            let view = work.reserve(Shape(1, head.width))
+            head.image(tokens.rows(0..<1), to: view, in: work)
+            try checkFinite(view, "image_feature")
+            work.observe("image_feature", view.reshaped(Shape(head.width)))
+            feature = arena.read(view)
+        }
+        return EncodedImage(tokens: arena.read(tokens), feature: feature)
+    }
+
+    /// Encodes texts together, at most ``rowLimit`` tokens.
+    func encode(_ texts: [[Int32]]) throws(AlbefError) -> [EncodedText] {
+        let mark = arena.mark()
+        defer { arena.release(to: mark) }
+        let sequences = Sequences(texts.map(\.count))
+        let ids = place(texts.flatMap { $0 }, Shape(sequences.rows))
+        work.observe("input_ids", ids)
+        let tokens = work.reserve(Shape(sequences.rows, model.text.width))
+        model.text.encode(ids, sequences: sequences.ranges, to: tokens, in: work)
+        try checkFinite(tokens, "text_tokens")
+        work.observe("text_tokens", tokens)
+        var results: [EncodedText] = []
+        for (text, rows) in zip(texts, sequences.ranges) {
+            var feature: [Float]?
+            if let head = model.contrastive {
+                let start = arena.mark()
+                defer { arena.release(to: start) }
+                let view = work.reserve(Shape(1, head.width))
+                head.text(tokens.rows(rows.lowerBound..<rows.lowerBound + 1), to: view, in: work)
+                try checkFinite(view, "text_feature")
+                work.observe("text_feature", view.reshaped(Shape(head.width)))
+                feature = arena.read(view)
+            }
+            results.append(EncodedText(ids: text, tokens: arena.read(tokens.rows(rows)), feature: feature))
+        }
+        return results
+    }
+
+    /// Splits a list into runs of at most ``rowLimit`` tokens together, and at least one text.
+    func batches(_ counts: [Int]) -> [Range<Int>] {
+        var result: [Range<Int>] = []
+        var start = 0
+        var rows = 0
+        for (index, count) in counts.enumerated() {
+            if rows + count > rowLimit, index > start {
+                result.append(start..<index)
+                start = index
+                rows = 0
+            }
+            rows += count
+        }
+        if start < counts.count { result.append(start..<counts.count) }
+        return result
+    }
+}
+
+/// Where each of several sequences lies among the rows of one matrix.
+struct Sequences {
+    let ranges: [Range<Int>]
+    /// Rows of all.
+    let rows: Int
+
+    init(_ counts: [Int]) {
+        var start = 0
+        ranges = counts.map { count in
+            defer { start += count }
+            return start..<start + count
+        }
+        rows = start
+    }
+}

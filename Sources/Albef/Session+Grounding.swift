@@ -1,0 +1,89 @@
+import AlbefImage
+import AlbefLayers
+import AlbefTensor
+
+/// Where in a picture the parts of a text are, by the gradient of the match logit (Grad-CAM).
+public struct Grounding: Sendable {
+    /// One piece of the text.
+    public struct Word: Sendable {
+        /// Its word pieces joined.
+        public let word: String
+        /// The mean over its pieces.
+        public let heatmap: Heatmap
+    }
+
+    /// The layer whose cross-attention was looked at.
+    public let layer: Int
+    /// The match logit that was differentiated; equal to that of ``Session/match(_:_:)-(EncodedImage,EncodedText)``.
+    public let itmLogit: Float
+    /// `[tokens, rows, columns]`: a map for each token, `[CLS]` first; unscaled.
+    public let tokenMaps: [Float]
+    /// The mean over all tokens, `[CLS]` included: the map of the whole text.
+    public let heatmap: Heatmap
+    /// The words in order; `[CLS]` belongs to none.
+    public let words: [Word]
+}
+
+extension Session {
+    /// Finds where in a picture a text is.
+    ///
+    /// - Parameter layer: nil for the model's own choice (`gradcam_layer`); else one of ``Model/gradCAMLayers``.
+    /// - Throws: ``AlbefError/layerOutOfRange(found:valid:)``, ``AlbefError/missingHead(path:head:tensor:)``,
+    ///   ``AlbefError/nonFinite(stage:)``.
+    public func ground(_ image: EncodedImage, _ text: EncodedText, layer: Int? = nil) throws(AlbefError) -> Grounding {
+        let chosen = layer ?? model.configuration.gradcamLayer
+        guard model.gradCAMLayers.contains(chosen) else {
+            throw .layerOutOfRange(found: chosen, valid: model.gradCAMLayers)
+        }
+        return try pass(tokens: text.ids.count) { pass throws(AlbefError) in
+            guard let head = pass.model.matching else { throw pass.model.missing(.matching) }
+            return try pass.ground(image, text, head, layer: chosen)
+        }
+    }
+}
+
+extension ForwardPass {
+    func ground(_ image: EncodedImage, _ text: EncodedText, _ head: MatchingHead, layer: Int) throws(AlbefError)
+        -> Grounding
+    {
+        let mark = arena.mark()
+        defer { arena.release(to: mark) }
+        let encoder = model.text
+        let (states, sequences) = placeTexts([text.tokens])
+        let rows = states.rows
+        let keys = model.vision.tokens
+        let side = model.configuration.patchGrid
+        let map = work.reserve(Shape(rows, keys - 1))
+
+        let tokens = place(image.tokens, Shape(keys, model.vision.width))
+        let records = encoder.fuse(states, sequences: sequences.ranges, image: tokens, recording: layer, in: work)
+        work.observe("fusion_tokens", states)
+        let score = try score(states, head)
+
+        let gradient = place(Array(repeating: Float(0), count: states.shape.count), states.shape)
+        head.gradient(to: gradient.rows(0..<1), in: work)
+        let heads = model.configuration.textHeads
+        let attention = work.reserve(Shape(heads, rows, keys))
+        guard let probabilities = encoder.backward(gradient, records: records, to: attention, in: work) else {
+            throw .layerOutOfRange(found: layer, valid: model.gradCAMLayers)
+        }
+        work.kernels.gradCAM(probabilities: probabilities, gradient: attention, to: map, in: arena)
+        try checkFinite(map, "gradcam")
+        work.observe("gradcam", map.reshaped(Shape(rows, side, side)))
+
+        return Grounding(
+            layer: layer, itmLogit: score.logit, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
+            words: model.tokenizer.words(in: text.ids).map { word, rows in
+                Grounding.Word(word: word, heatmap: mean(map.rows(rows), side: side))
+            })
+    }
+
+    /// The mean of some rows of the token maps, as a picture.
+    private func mean(_ map: TensorView, side: Int) -> Heatmap {
+        arena.scoped {
+            let result = work.reserve(Shape(map.columns))
+            work.kernels.meanRows(map, to: result, in: arena)
+            return Heatmap(rows: side, columns: side, values: arena.read(result))
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import AlbefKernels
+import AlbefLayers
+import AlbefModelFile
+import AlbefTensor
+
+/// The image encoder: patch embedding, pre-norm blocks, a final norm over all tokens.
+struct VisionTransformer: Sendable {
+    private let embedding: PatchEmbedding
+    private let blocks: [VisionBlock]
+    private let norm: LayerNorm
+    private let mean: [Float]
+    private let std: [Float]
+    private let size: Int
+    /// Tokens of a picture, the class token included.
+    let tokens: Int
+    /// Width of a token.
+    let width: Int
+
+    init(_ file: ModelFile) throws(ModelFileError) {
+        let configuration = file.configuration
+        let prefix = "visual_encoder"
+        size = configuration.imageSize
+        tokens = configuration.imageTokens
+        width = configuration.visionWidth
+        mean = configuration.mean
+        std = configuration.std
+        embedding = try PatchEmbedding(
+            file, prefix, patch: configuration.patchSize, tokens: tokens, width: width)
+        var blocks: [VisionBlock] = []
+        for index in 0..<configuration.visionLayers {
+            blocks.append(
+                try VisionBlock(
+                    file, prefix + ".blocks.\(index)", width: width, heads: configuration.visionHeads,
+                    arithmetic: file.imageAttention))
+        }
+        self.blocks = blocks
+        norm = try LayerNorm(file, prefix + ".norm", width: width, epsilon: 1e-6)
+    }
+
+    /// Encodes a picture.
+    ///
+    /// - Parameters:
+    ///   - image: At the model's size.
+    ///   - y: `[tokens, width]`, the class token first.
+    func callAsFunction(_ image: [UInt8], to y: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let x = work.reserve(y.shape)
+            work.arena.scoped {
+                let pixels = work.arena.reserve(Shape(size, size, 3), .uint8)
+                work.arena.write(image.span, to: pixels)
+                work.observe("pixels_u8", pixels)
+                let normalized = work.reserve(Shape(3, size, size))
+                work.kernels.normalizePixels(pixels, mean: mean, std: std, to: normalized, in: work.arena)
+                work.observe("pixels", normalized)
+                embedding(normalized, to: x, in: work)
+            }
+            for (index, block) in blocks.enumerated() {
+                block(x, in: work)
+                work.observe("visual_encoder.blocks.\(index)", x)
+            }
+            norm(x, to: y, in: work)
+        }
+        work.observe("image_tokens", y)
+    }
+}
