@@ -1,0 +1,7 @@
+#include "quantize_qu8d_f32.h"
+
+const alb_variant alb_quantize_qu8d_f32_table[] = {
+    {ALB_ISA_SCALAR, alb_quantize_qu8d_f32__scalar},
+};
+
+alb_isa alb_quantize_qu8d_f32_variant(alb_isa ceiling) { return alb_select(alb_quantize_qu8d_f32_table, ceiling)->isa; }
