@@ -33,11 +33,8 @@ struct AttentionBlock: Sendable {
     func finish(
         _ context: TensorView, residual x: TensorView, record: LayerNorm.Record?, to y: TensorView, in work: Workspace
     ) {
-        work.arena.scoped {
-            let sum = work.reserve(y.shape)
-            output(context, residual: x, to: sum, in: work)
-            norm(sum, record: record, to: y, in: work)
-        }
+        output(context, residual: x, to: y, in: work)
+        norm(y, record: record, to: y, in: work)
     }
 
     /// From the gradient `g` at the block's output: `u`, the gradient at "projection + residual", and its way back through

@@ -35,11 +35,8 @@ public struct Embeddings: Sendable {
     ///   - ids: Int32 `[tokens]`, each below the vocabulary's size; `tokens` at most the number of positions.
     ///   - y: `[tokens, width]`.
     public func callAsFunction(_ ids: TensorView, to y: TensorView, in work: Workspace) {
-        work.arena.scoped {
-            let sum = work.reserve(y.shape)
-            work.kernels.embed(ids, words: words, positions: positions, types: types, to: sum, in: work.arena)
-            norm(sum, to: y, in: work)
-        }
+        work.kernels.embed(ids, words: words, positions: positions, types: types, to: y, in: work.arena)
+        norm(y, to: y, in: work)
     }
 }
 

@@ -24,8 +24,8 @@ public struct LayerNorm: Sendable {
         self.epsilon = epsilon
     }
 
-    /// Writes the normalised rows of `x` into `y`; with a `record`, keeps what the gradient needs. The bytes of `y` are
-    /// the same either way.
+    /// Writes the normalised rows of `x` into `y`, which may be `x`; with a `record`, keeps what the gradient needs. The
+    /// bytes of `y` are the same either way.
     public func callAsFunction(_ x: TensorView, record: Record? = nil, to y: TensorView, in work: Workspace) {
         if let record {
             work.kernels.layerNorm(

@@ -37,7 +37,7 @@ public struct Linear: Sendable {
     ///
     /// - Parameters:
     ///   - x: `[rows, inputs]`.
-    ///   - residual: `[rows, outputs]`, not `y` itself.
+    ///   - residual: `[rows, outputs]`; may be `y`.
     ///   - y: `[rows, outputs]`, reserved by the caller.
     public func callAsFunction(
         _ x: TensorView, activation: Activation = .none, residual: TensorView? = nil, to y: TensorView, in work: Workspace

@@ -19,7 +19,7 @@ public struct MLP: Sendable {
 
     /// - Parameters:
     ///   - preactivation: `[rows, hidden]`; receives `W1 x + b1` where given. The bytes of `y` stay the same.
-    ///   - y: Neither `x` nor `residual`.
+    ///   - y: Not `x`; may be `residual` unless that is `x`.
     public func callAsFunction(
         _ x: TensorView, residual: TensorView, preactivation: TensorView? = nil, to y: TensorView, in work: Workspace
     ) {
@@ -28,6 +28,7 @@ public struct MLP: Sendable {
             first(x, activation: .gelu, to: hidden, in: work)
             second(hidden, residual: residual, to: y, in: work)
         }
+        // A second product of the same bytes: only a recorded pass pays for it.
         if let preactivation { first(x, to: preactivation, in: work) }
     }
 
@@ -63,11 +64,8 @@ public struct FeedForward: Sendable {
     ///   - x: `[rows, width]`.
     ///   - y: `[rows, width]`, not `x`.
     public func callAsFunction(_ x: TensorView, record: Record? = nil, to y: TensorView, in work: Workspace) {
-        work.arena.scoped {
-            let sum = work.reserve(x.shape)
-            mlp(x, residual: x, preactivation: record?.preactivation, to: sum, in: work)
-            norm(sum, record: record?.norm, to: y, in: work)
-        }
+        mlp(x, residual: x, preactivation: record?.preactivation, to: y, in: work)
+        norm(y, record: record?.norm, to: y, in: work)
     }
 
     /// What a forward pass leaves for the gradient.
