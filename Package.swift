@@ -80,7 +80,8 @@ let package = Package(
 
         // Tests
         .target(
-            name: "AlbefTestSupport", dependencies: ["AlbefTensor", "AlbefFiles"], path: "Tests/AlbefTestSupport",
+            name: "AlbefTestSupport", dependencies: ["AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefModelFile"],
+            path: "Tests/AlbefTestSupport",
             swiftSettings: spanSettings),
         test("ArchitectureTests", []),
         test("AlbefTensorTests", ["AlbefTensor"]),
@@ -90,7 +91,7 @@ let package = Package(
         test("AlbefTokenizerTests", ["AlbefTokenizer", "AlbefFiles"]),
         test("AlbefImageTests", ["AlbefImage", "AlbefFiles", "AlbefTensor"]),
         test("AlbefLayersTests", ["AlbefLayers", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
-        test("AlbefTests", ["Albef", "AlbefFiles", "AlbefKernels", "AlbefTensor"]),
+        test("AlbefTests", ["Albef", "AlbefFiles", "AlbefImage", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
         test("AlbefExportTests", ["AlbefExport", "AlbefModelFile", "AlbefFiles", "AlbefTensor"]),
         test("ConformanceTests", ["Albef", "AlbefExport", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
     ],

@@ -26,7 +26,7 @@ public final class Session {
     public init(model: Model, kernels: Kernels, textLimit: Int = 64) throws(AlbefError) {
         self.model = model
         self.kernels = kernels
-        let limit = max(2, min(textLimit, model.configuration.maxPositions))
+        let limit = max(1, min(textLimit, model.configuration.maxPositions))
         self.textLimit = limit
         arena = Arena(capacity: try Session.plan(model, kernels, textLimit: limit))
     }

@@ -56,8 +56,8 @@ public struct PatchEmbedding: Sendable {
     public init(_ file: ModelFile, _ prefix: String, patch: Int, tokens: Int, width: Int) throws(ModelFileError) {
         self.patch = patch
         projection = try Linear(file, prefix + ".patch_embed.proj", inputs: 3 * patch * patch, outputs: width)
-        classToken = try file.tensor(prefix + ".cls_token", shape: Shape(1, 1, width))
-        positions = try file.tensor(prefix + ".pos_embed", shape: Shape(1, tokens, width))
+        classToken = try file.tensor(prefix + ".cls_token", shape: Shape(width))
+        positions = try file.tensor(prefix + ".pos_embed", shape: Shape(tokens, width))
     }
 
     /// - Parameters:
