@@ -2,6 +2,10 @@
 #include "attention_f32.h"
 
 static const alb_attention_f32_variant_entry variants[] = {
+#if defined(__x86_64__)
+    {ALB_ISA_AVX512VNNI, true, alb_attention_f32_block__avx512},
+    {ALB_ISA_AVX2, true, alb_attention_f32_block__avx2},
+#endif
     {ALB_ISA_SCALAR, false, alb_attention_f32_block__scalar},
 };
 

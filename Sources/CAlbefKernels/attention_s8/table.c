@@ -8,6 +8,10 @@
     }
 
 static const alb_attention_s8_variant_entry variants[] = {
+#if defined(__x86_64__)
+    ENTRY(ALB_ISA_AVX512VNNI, avx512),
+    ENTRY(ALB_ISA_AVX2, avx2),
+#endif
     ENTRY(ALB_ISA_SCALAR, scalar),
 };
 

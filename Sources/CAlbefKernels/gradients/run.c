@@ -2,7 +2,12 @@
 #include "alb_threads.h"
 #include "gradients.h"
 
+/// In order of preference, the reference last.
 static const alb_gradients_variant_entry *const variants[] = {
+#if defined(__x86_64__)
+    &alb_gradients__avx512,
+    &alb_gradients__avx2,
+#endif
     &alb_gradients__scalar,
 };
 
