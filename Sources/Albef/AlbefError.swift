@@ -23,6 +23,10 @@ public enum AlbefError: ClassifiedError {
     case layerOutOfRange(found: Int, valid: ClosedRange<Int>)
     /// Inputs that do not go together.
     case conflictingInputs(String)
+    /// A picture has more tokens than attention can count.
+    case tooManyImageTokens(path: String, found: Int, limit: Int)
+    /// The activations would need more memory than a session may take.
+    case tooMuchMemory(path: String, bytes: Int, limit: Int)
     /// A stage of a forward pass gave an infinity or a NaN.
     case nonFinite(stage: String)
     /// A result could not be written.
@@ -33,7 +37,9 @@ public enum AlbefError: ClassifiedError {
         case .modelFile(let error): error.kind
         case .file(let error): error.kind
         case .layerOutOfRange, .conflictingInputs: .usage
-        case .vocabulary, .missingHead, .emptyText, .noAnswers, .longAnswer, .pixelCount, .nonFinite: .badData
+        case .vocabulary, .missingHead, .emptyText, .noAnswers, .longAnswer, .pixelCount, .tooManyImageTokens,
+            .tooMuchMemory, .nonFinite:
+            .badData
         }
     }
 
@@ -54,6 +60,10 @@ public enum AlbefError: ClassifiedError {
         case .layerOutOfRange(let found, let valid):
             "layer \(found) has no cross-attention; valid layers are \(valid.lowerBound) to \(valid.upperBound)"
         case .conflictingInputs(let text): text
+        case .tooManyImageTokens(let path, let found, let limit):
+            "\(path): a picture of this model has \(found) tokens; at most \(limit) are possible"
+        case .tooMuchMemory(let path, let bytes, let limit):
+            "\(path): the model needs \(bytes) bytes for its activations; at most \(limit) are allowed"
         case .nonFinite(let stage):
             "stage '\(stage)' gave a value that is not finite; the model file or its checkpoint is damaged"
         }
@@ -63,6 +73,16 @@ public enum AlbefError: ClassifiedError {
     private func quoted(_ text: String) -> String {
         let line = String(text.unicodeScalars.prefix(60).map { $0.value < 32 ? " " : Character($0) })
         return "'\(line)\(text.unicodeScalars.count > 60 ? "..." : "")'"
+    }
+}
+
+/// An instruction set that is not there is a mistake in the command.
+extension KernelError: ClassifiedError {
+    public var kind: FailureKind {
+        switch self {
+        case .unsupportedISA: .usage
+        case .nonFinite: .badData
+        }
     }
 }
 

@@ -26,7 +26,8 @@ public struct Model: Sendable {
     /// Opens a `.albef` file.
     ///
     /// - Throws: ``AlbefError/modelFile(_:)`` if the file is missing, damaged or lacks a tensor;
-    ///   ``AlbefError/vocabulary(path:reason:)`` if its vocabulary cannot be used.
+    ///   ``AlbefError/vocabulary(path:reason:)`` if its vocabulary cannot be used;
+    ///   ``AlbefError/tooManyImageTokens(path:found:limit:)``.
     public init(path: String) throws(AlbefError) {
         do {
             try self.init(file: ModelFile(path: path))
@@ -45,6 +46,10 @@ public struct Model: Sendable {
             throw AlbefError.vocabulary(
                 path: file.path,
                 reason: "it has \(file.vocabulary.count) entries, the embeddings \(configuration.vocabSize)")
+        }
+        let limit = QuantizedKeysValues.maximumLength
+        guard configuration.imageTokens <= limit else {
+            throw AlbefError.tooManyImageTokens(path: file.path, found: configuration.imageTokens, limit: limit)
         }
         self.file = file
         tokenizer = try WordPieceTokenizer(vocabulary: file.vocabulary)

@@ -3,14 +3,22 @@ import AlbefLayers
 import AlbefTensor
 
 extension Session {
+    /// The most bytes that a session's arena may have: a damaged or hostile model must not take a machine down.
+    public static let memoryLimit = 1 << 34
+
     /// The bytes of an arena in which every task that the model can do has room, for texts of up to `textLimit` tokens.
     ///
     /// Each task runs once on an arena without memory, at its largest shapes; the most that any of them reserves is the plan.
+    ///
+    /// - Throws: ``AlbefError/tooMuchMemory(path:bytes:limit:)``.
     static func plan(_ model: Model, _ kernels: Kernels, textLimit: Int) throws(AlbefError) -> Int {
         let arena = Arena.planning()
         let pass = ForwardPass(
             model: model, work: Workspace(kernels: kernels, arena: arena), textLimit: textLimit)
         try pass.runLargest()
+        guard arena.peak <= memoryLimit else {
+            throw .tooMuchMemory(path: model.file.path, bytes: arena.peak, limit: memoryLimit)
+        }
         return arena.peak
     }
 }

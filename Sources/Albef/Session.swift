@@ -23,6 +23,7 @@ public final class Session {
     private var observer: (any TensorObserver)?
 
     /// - Parameter textLimit: Tokens to plan for; at most the position table is used.
+    /// - Throws: ``AlbefError/tooMuchMemory(path:bytes:limit:)`` for a model whose activations exceed ``memoryLimit``.
     public init(model: Model, kernels: Kernels, textLimit: Int = 64) throws(AlbefError) {
         self.model = model
         self.kernels = kernels

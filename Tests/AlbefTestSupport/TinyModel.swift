@@ -110,31 +110,53 @@ public struct TinyModel: Sendable {
         return list
     }
 
-    /// Writes the model file.
-    public func write(to path: String) throws {
+    /// A weight with its random values, packed.
+    public enum Part: Sendable {
+        case plain(String, [Float], shape: [Int])
+        case matrix(String, PackedMatrix)
+
+        var name: String {
+            switch self {
+            case .plain(let name, _, _), .matrix(let name, _): name
+            }
+        }
+    }
+
+    /// Makes the values of all weights.
+    public func parts() -> [Part] {
+        weights.map { weight in
+            var numbers = RandomNumbers(seed: seed &+ weight.name.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
+            let shape = weight.shape
+            let factor = scaled[weight.name] ?? 1
+            let random = numbers.array(shape.reduce(1, *))
+            if weight.form == .plain {
+                let isNorm = weight.name.contains("norm") || weight.name.contains("LayerNorm")
+                let center: Float = isNorm && weight.name.hasSuffix("weight") ? 1 : 0
+                return .plain(weight.name, random.map { (center + 0.2 * $0) * factor }, shape: shape)
+            }
+            let scale = factor * (3 / Float(shape[1])).squareRoot() * 1.5
+            let values = random.map { $0 * scale }
+            if weight.form == .matrix, precision == .int8 {
+                let packed = Kernels.packInt8(values, channels: shape[0], depth: shape[1])!
+                return .matrix(weight.name, .int8(packed.matrix(channels: shape[0], depth: shape[1])))
+            }
+            let layout = PackedLayout.float32Shape(channels: shape[0], depth: shape[1])
+            let packed = Kernels.packFloat32(values, channels: shape[0], depth: shape[1])!
+            let matrix = PackedFloat32Matrix(
+                channels: shape[0], depth: shape[1], values: ConstantTensor(packed, shape: layout))
+            return .matrix(weight.name, .float32(matrix))
+        }
+    }
+
+    /// Writes the model file; `parts` spares making the values again.
+    public func write(to path: String, parts: [Part]? = nil) throws {
         let writer = try ModelFileWriter(
             path: path, configuration: configuration, precision: precision, task: .pretrain,
             vocabulary: TinyModel.vocabulary, answers: answers)
-        for weight in weights where !omitted.contains(weight.name) {
-            var numbers = RandomNumbers(seed: seed &+ weight.name.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
-            let isNorm = weight.name.contains("norm") || weight.name.contains("LayerNorm")
-            let count = weight.shape.reduce(1, *)
-            let factor = scaled[weight.name] ?? 1
-            let values = (0..<count).map { _ -> Float in
-                switch weight.form {
-                case .plain: ((isNorm && weight.name.hasSuffix("weight") ? 1 : 0) + 0.2 * numbers.next()) * factor
-                case .matrix, .head: numbers.next() * factor * (3 / Float(weight.shape[1])).squareRoot() * 1.5
-                }
-            }
-            let shape = weight.shape
-            switch (weight.form, precision) {
-            case (.plain, _): try writer.add(weight.name, values, shape: shape)
-            case (.matrix, .int8):
-                guard let packed = Kernels.packInt8(values, channels: shape[0], depth: shape[1]) else { continue }
-                try writer.add(weight.name, .int8(packed.matrix(channels: shape[0], depth: shape[1])))
-            default:
-                guard let packed = Kernels.packFloat32(values, channels: shape[0], depth: shape[1]) else { continue }
-                try writer.add(weight.name, channels: shape[0], depth: shape[1], values: packed)
+        for part in parts ?? self.parts() where !omitted.contains(part.name) {
+            switch part {
+            case .plain(let name, let values, let shape): try writer.add(name, values, shape: shape)
+            case .matrix(let name, let matrix): try writer.add(name, matrix)
             }
         }
         try writer.commit(
@@ -143,10 +165,10 @@ public struct TinyModel: Sendable {
     }
 
     /// Writes the model file where nothing else is, and removes it after `body`.
-    public func withFile<Result>(_ body: (String) throws -> Result) throws -> Result {
+    public func withFile<Result>(parts: [Part]? = nil, _ body: (String) throws -> Result) throws -> Result {
         let path = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString + ".albef").path
         defer { try? FileManager.default.removeItem(atPath: path) }
-        try write(to: path)
+        try write(to: path, parts: parts)
         return try body(path)
     }
 

@@ -99,10 +99,11 @@ struct SessionTests {
 
     @Test("every missing tensor is refused when the file is opened, by its name")
     func missingTensors() throws {
+        let parts = TinyModel().parts()
         for weight in TinyModel().weights where Head.allCases.allSatisfy({ $0.keyTensor != weight.name }) {
             var tiny = TinyModel()
             tiny.omitted = [weight.name]
-            try tiny.withFile { path in
+            try tiny.withFile(parts: parts) { path in
                 let error = #expect(throws: AlbefError.self) { try Model(path: path) }
                 #expect(error?.description.contains(weight.name) == true)
                 #expect(error?.kind == .badData)
@@ -150,6 +151,25 @@ struct SessionTests {
                 _ = try session.answer(image, text, session.model.answerList())
             }
             #expect(error.map { "\($0)".contains("'\(stage)'") } == true, "\(String(describing: error))")
+        }
+    }
+
+    @Test("a model whose activations would not fit is refused")
+    func memoryLimit() throws {
+        var tiny = TinyModel()
+        (tiny.configuration.imageSize, tiny.configuration.patchSize) = (182, 1)
+        try tiny.withFile { path in
+            let error = #expect(throws: AlbefError.self) { try Model(path: path) }
+            #expect(error?.kind == .badData && error?.description.contains("33125 tokens") == true)
+        }
+        (tiny.configuration.imageSize, tiny.configuration.textHeads) = (180, 40)
+        tiny.configuration.maxPositions = 5_000
+        try tiny.withFile { path in
+            let model = try Model(path: path)
+            let error = #expect(throws: AlbefError.self) {
+                try Session(model: model, kernels: Kernels(threads: 1), textLimit: 5_000)
+            }
+            #expect(error?.kind == .badData && error?.description.contains("activations") == true)
         }
     }
 
