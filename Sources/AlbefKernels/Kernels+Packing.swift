@@ -15,6 +15,10 @@ public struct PackedInt8Weights: Sendable {
     public let rootMeanSquareError: Double
     /// The same, as a share of the weights' own root mean square; 0 when all weights are 0.
     public let relativeError: Double
+    /// The first channel whose own relative error is greatest; 0 when all weights are 0.
+    public let worstChannel: Int
+    /// The relative error of that channel.
+    public let worstChannelError: Double
 }
 
 extension Kernels {
@@ -43,7 +47,8 @@ extension Kernels {
             values: values, scales: scales, columnSums: sums,
             absoluteMaximumRange: report.least_absmax...report.greatest_absmax,
             rootMeanSquareError: (report.square_error / count).squareRoot(),
-            relativeError: report.square_sum > 0 ? (report.square_error / report.square_sum).squareRoot() : 0)
+            relativeError: report.square_sum > 0 ? (report.square_error / report.square_sum).squareRoot() : 0,
+            worstChannel: report.worst_channel, worstChannelError: report.worst_share.squareRoot())
     }
 
     /// As the general form, for an array.

@@ -12,6 +12,8 @@ typedef struct {
     float greatest_absmax;
     double square_error;     ///< sum over all weights of (w - q * scale)^2, in double precision
     double square_sum;       ///< sum over all weights of w^2
+    size_t worst_channel;    ///< the first channel whose square_error / square_sum is greatest; 0 when all weights are 0
+    double worst_share;      ///< that quotient; 0 when all weights are 0
     bool finite;             ///< false when a weight is an infinity or a NaN; then nothing else is meaningful
 } alb_pack_report;
 

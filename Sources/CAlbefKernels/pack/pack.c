@@ -58,13 +58,20 @@ void alb_pack_int8(
     for (size_t n = 0; n < channels; n++) {
         const int8_t *packed = values + n / BLOCK * padded * BLOCK + n % BLOCK * GROUP;
         float absmax = 0.0f;
+        double square_error = 0.0, square_sum = 0.0;
         for (size_t k = 0; k < depth; k++) {
             const float w = src[n * depth + k];
             if (!(fabsf(w) < INFINITY)) report->finite = false;
             absmax = fabsf(w) > absmax ? fabsf(w) : absmax;
             double error = (double)w - (double)packed[k / GROUP * BLOCK * GROUP + k % GROUP] * (double)scales[n];
-            report->square_error += error * error;
-            report->square_sum += (double)w * (double)w;
+            square_error += error * error;
+            square_sum += (double)w * (double)w;
+        }
+        report->square_error += square_error;
+        report->square_sum += square_sum;
+        if (square_sum > 0.0 && square_error / square_sum > report->worst_share) {
+            report->worst_share = square_error / square_sum;
+            report->worst_channel = n;
         }
         report->least_absmax = absmax < report->least_absmax ? absmax : report->least_absmax;
         report->greatest_absmax = absmax > report->greatest_absmax ? absmax : report->greatest_absmax;
