@@ -43,6 +43,11 @@ extension Kernels {
             ("softmax_f32", alb_softmax_f32_variant(isa.code)),
             ("map_f32", alb_map_f32_variant(isa.code)),
             ("l2_normalize_f32", alb_l2_normalize_f32_variant(isa.code)),
+            ("attention_s8", alb_attention_s8_variant(isa.code)),
+            ("attention_f32", alb_attention_f32_variant(isa.code)),
+            ("product_f32", alb_product_f32_variant(isa.code)),
+            ("linear_backward", alb_linear_backward_variant(isa.code)),
+            ("gradients", alb_gradients_variant(isa.code)),
         ]
         return choices.map { KernelReport(operation: $0.0, variant: ISA(code: $0.1).rawValue) }
     }

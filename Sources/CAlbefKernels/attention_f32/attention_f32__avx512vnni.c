@@ -92,7 +92,7 @@ static inline __attribute__((always_inline)) void value_rows(
     }
 }
 
-void alb_attention_f32_block__avx512(
+void alb_attention_f32_block__avx512vnni(
     const alb_attention_f32_args *args, const float *packed, size_t head, size_t query, size_t queries, float *scores) {
     const size_t width = args->width, padded = alb_attention_f32_padded(args->keys);
     const float *q = args->q + query * args->q_row + head * width, *v = args->v + head * width;

@@ -1,5 +1,5 @@
 // Packs the keys once for all queries, then splits attention over heads and blocks of queries.
-#include "alb_threads.h"
+#include "../common/variant.h"
 #include "attention_f32.h"
 
 #include <math.h>
@@ -62,6 +62,10 @@ void alb_attention_f32(alb_isa isa, int threads, const alb_attention_f32_args *a
     j.scores = j.packed + packed_floats(args->heads, args->keys, args->width);
     if (args->queries == 0) return;
     if (j.variant->packed_keys)
-        alb_parallel_for(threads, args->heads * (j.padded / ALB_ATTENTION_F32_PANEL), 1, pack_keys, &j);
-    alb_parallel_for(threads, args->heads * j.query_blocks, 1, attend, &j);
+        alb_parallel_for(
+            threads, args->heads * (j.padded / ALB_ATTENTION_F32_PANEL),
+            alb_grain(ALB_ATTENTION_F32_PANEL * args->width, 16384), pack_keys, &j);
+    const size_t queries = args->queries < ALB_ATTENTION_F32_QUERIES ? args->queries : ALB_ATTENTION_F32_QUERIES;
+    const size_t work = 2 * queries * args->keys * args->width;
+    alb_parallel_for(threads, args->heads * j.query_blocks, alb_grain(work, 120000), attend, &j);
 }

@@ -3,7 +3,7 @@
 
 static const alb_attention_f32_variant_entry variants[] = {
 #if defined(__x86_64__)
-    {ALB_ISA_AVX512VNNI, true, alb_attention_f32_block__avx512},
+    {ALB_ISA_AVX512VNNI, true, alb_attention_f32_block__avx512vnni},
     {ALB_ISA_AVX2, true, alb_attention_f32_block__avx2},
 #endif
     {ALB_ISA_SCALAR, false, alb_attention_f32_block__scalar},
@@ -15,4 +15,4 @@ const alb_attention_f32_variant_entry *alb_attention_f32_select(alb_isa isa) {
     return variant;
 }
 
-const char *alb_attention_f32_variant(alb_isa isa) { return alb_isa_name(alb_attention_f32_select(isa)->isa); }
+alb_isa alb_attention_f32_variant(alb_isa ceiling) { return alb_attention_f32_select(ceiling)->isa; }

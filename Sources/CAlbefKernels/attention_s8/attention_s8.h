@@ -2,6 +2,7 @@
 #ifndef ALB_ATTENTION_S8_INTERNAL_H
 #define ALB_ATTENTION_S8_INTERNAL_H
 
+#include "../common/quantization.h"
 #include "../common/target_region.h"
 #include "alb_attention_s8.h"
 
@@ -10,8 +11,6 @@ enum {
     ALB_ATTENTION_S8_LANES = 16,    ///< Keys or channels that lie side by side.
     ALB_ATTENTION_S8_GROUP = 4      ///< Bytes of one sum that lie together.
 };
-
-#define ALB_ATTENTION_S8_SMALLEST 0x1p-100f  // a smaller range is quantised to zeros: its reciprocal could overflow
 
 static inline size_t alb_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -60,7 +59,7 @@ typedef struct {
 
 ALB_ATTENTION_S8_DECLARE(scalar);
 ALB_ATTENTION_S8_DECLARE(avx2);
-ALB_ATTENTION_S8_DECLARE(avx512);
+ALB_ATTENTION_S8_DECLARE(avx512vnni);
 
 const alb_attention_s8_variant_entry *alb_attention_s8_select(alb_isa isa);
 

@@ -62,7 +62,7 @@ void alb_attention_s8_quantize_keys__avx2(
             for (size_t c = 0; c < width; c += 8)
                 top = _mm256_max_ps(top, absolute(_mm256_maskload_ps(x + c, mask_from(c, width))));
         const float maximum = reduce_max(top);
-        const int zero = maximum < ALB_ATTENTION_S8_SMALLEST;
+        const int zero = maximum < ALB_SMALLEST_RANGE;
         const __m256 inverse = _mm256_set1_ps(zero ? 0.0f : 127.0f / maximum);
         __m256i total = _mm256_setzero_si256();
         for (size_t g = 0; g < groups; g += 2) {
@@ -91,7 +91,7 @@ void alb_attention_s8_quantize_values__avx2(
         const float *x = v + channel + half;
         __m256 top = _mm256_setzero_ps();
         for (size_t j = 0; j < tokens; j++) top = _mm256_max_ps(top, absolute(_mm256_maskload_ps(x + j * v_row, m)));
-        const __m256 used = _mm256_cmp_ps(top, _mm256_set1_ps(ALB_ATTENTION_S8_SMALLEST), _CMP_GE_OQ);
+        const __m256 used = _mm256_cmp_ps(top, _mm256_set1_ps(ALB_SMALLEST_RANGE), _CMP_GE_OQ);
         const __m256 inverse = _mm256_and_ps(used, _mm256_div_ps(_mm256_set1_ps(127.0f), top));
         _mm256_storeu_ps(
             kv->value_scales + head * lanes + channel + half,
@@ -116,19 +116,16 @@ static void quantize_query(const float *x, size_t n, uint8_t *q, float *scale, i
         low = _mm256_min_ps(low, y);
         high = _mm256_max_ps(high, y);
     }
-    const float lowest = -reduce_max(_mm256_sub_ps(_mm256_setzero_ps(), low)), range = reduce_max(high) - lowest;
+    const float lowest = -reduce_max(_mm256_sub_ps(_mm256_setzero_ps(), low));
+    const alb_row_quantization row = alb_quantization_of(lowest, reduce_max(high));
+    const __m256 inverse = _mm256_set1_ps(row.inverse);
+    const __m256i zp = _mm256_set1_epi32(row.zero_point);
     const size_t padded = alb_round_up(n, ALB_ATTENTION_S8_GROUP);
-    memset(q, 0, padded);
-    *scale = 0;
-    *zero = 0;
-    if (range < ALB_ATTENTION_S8_SMALLEST) return;
-    const float inverse = 255.0f / range;
-    const __m256i zp = nearest(_mm256_set1_ps(-lowest * inverse));
-    *scale = range / 255.0f;
-    *zero = _mm_cvtsi128_si32(_mm256_castsi256_si128(zp));
+    *scale = row.scale;
+    *zero = row.zero_point;
     for (size_t i = 0; i < n; i += 8) {
         const __m256i m = mask_from(i, n);
-        const __m256i y = nearest(_mm256_mul_ps(_mm256_maskload_ps(x + i, m), _mm256_set1_ps(inverse)));
+        const __m256i y = nearest(_mm256_mul_ps(_mm256_maskload_ps(x + i, m), inverse));
         const int64_t bytes = low_bytes(_mm256_and_si256(m, clamp(_mm256_add_epi32(y, zp), 0, 255)));
         memcpy(q + i, &bytes, padded - i < 8 ? padded - i : 8);
     }

@@ -24,7 +24,7 @@ static inline __m512i clamp(__m512i q, int low, int high) {
 
 // --- Quantisation
 
-void alb_attention_s8_quantize_keys__avx512(
+void alb_attention_s8_quantize_keys__avx512vnni(
     const float *k, size_t k_row, const alb_keys_values_s8 *kv, size_t head, size_t key) {
     const size_t width = kv->width, lanes = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t groups = alb_round_up(width, ALB_ATTENTION_S8_GROUP) / ALB_ATTENTION_S8_GROUP;
@@ -39,7 +39,7 @@ void alb_attention_s8_quantize_keys__avx512(
             for (size_t c = 0; c < width; c += 16)
                 top = _mm512_max_ps(top, _mm512_abs_ps(_mm512_maskz_loadu_ps(alb_mask_avx512(width - c), x + c)));
         const float maximum = _mm512_reduce_max_ps(top);
-        const int zero = maximum < ALB_ATTENTION_S8_SMALLEST;
+        const int zero = maximum < ALB_SMALLEST_RANGE;
         const __m512 inverse = _mm512_set1_ps(zero ? 0.0f : 127.0f / maximum);
         __m512i total = _mm512_setzero_si512();
         for (size_t g = 0; g < groups; g += 4) {
@@ -59,7 +59,7 @@ void alb_attention_s8_quantize_keys__avx512(
     }
 }
 
-void alb_attention_s8_quantize_values__avx512(
+void alb_attention_s8_quantize_values__avx512vnni(
     const float *v, size_t v_row, const alb_keys_values_s8 *kv, size_t head, size_t channel) {
     const size_t tokens = kv->tokens, lanes = alb_round_up(kv->width, ALB_ATTENTION_S8_LANES);
     const size_t padded = alb_round_up(tokens, ALB_ATTENTION_S8_GROUP);
@@ -68,7 +68,7 @@ void alb_attention_s8_quantize_values__avx512(
     const float *x = v + channel;
     __m512 top = _mm512_setzero_ps();
     for (size_t j = 0; j < tokens; j++) top = _mm512_max_ps(top, _mm512_abs_ps(_mm512_maskz_loadu_ps(m, x + j * v_row)));
-    const __mmask16 used = _mm512_cmp_ps_mask(top, _mm512_set1_ps(ALB_ATTENTION_S8_SMALLEST), _CMP_GE_OQ);
+    const __mmask16 used = _mm512_cmp_ps_mask(top, _mm512_set1_ps(ALB_SMALLEST_RANGE), _CMP_GE_OQ);
     const __m512 inverse = _mm512_maskz_div_ps(used, _mm512_set1_ps(127.0f), top);
     _mm512_storeu_ps(
         kv->value_scales + head * lanes + channel, _mm512_maskz_div_ps(used, top, _mm512_set1_ps(127.0f)));
@@ -91,21 +91,15 @@ static void quantize_query(const float *x, size_t n, uint8_t *q, float *scale, i
         low = _mm512_min_ps(low, y);
         high = _mm512_max_ps(high, y);
     }
-    const float lowest = _mm512_reduce_min_ps(low), range = _mm512_reduce_max_ps(high) - lowest;
+    const alb_row_quantization row = alb_quantization_of(_mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high));
+    const __m512 inverse = _mm512_set1_ps(row.inverse);
+    const __m512i zp = _mm512_set1_epi32(row.zero_point);
     const size_t padded = alb_round_up(n, ALB_ATTENTION_S8_GROUP);
-    if (range < ALB_ATTENTION_S8_SMALLEST) {
-        *scale = 0;
-        *zero = 0;
-        memset(q, 0, padded);
-        return;
-    }
-    const float inverse = 255.0f / range;
-    const __m512i zp = nearest(_mm512_set1_ps(-lowest * inverse));
-    *scale = range / 255.0f;
-    *zero = _mm512_cvtsi512_si32(zp);
+    *scale = row.scale;
+    *zero = row.zero_point;
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 m = alb_mask_avx512(n - i);
-        const __m512i y = nearest(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_set1_ps(inverse)));
+        const __m512i y = nearest(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), inverse));
         const __m512i byte = _mm512_maskz_mov_epi32(m, clamp(_mm512_add_epi32(y, zp), 0, 255));
         _mm512_mask_cvtepi32_storeu_epi8(q + i, alb_mask_avx512(padded - i), byte);
     }
@@ -216,7 +210,7 @@ static inline __attribute__((always_inline)) void value_rows(
     for (; channel < lanes; channel += 16) value_tile(rows, 1, kv, head, channel, row, dst, dst_row, scratch);
 }
 
-void alb_attention_s8_block__avx512(
+void alb_attention_s8_block__avx512vnni(
     size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);

@@ -28,11 +28,11 @@ static size_t position(size_t lane, size_t step, size_t steps) {
 /// Quantises one lane and returns its scale and, where asked, the sum of its int8 values.
 static float quantize_lane(const float *x, size_t stride, size_t steps, size_t lane, int8_t *dst, int32_t *sum) {
     const float maximum = absolute_maximum(x, steps, stride);
-    const int zero = maximum < ALB_ATTENTION_S8_SMALLEST;
+    const int zero = maximum < ALB_SMALLEST_RANGE;
     const float inverse = zero ? 0.0f : 127.0f / maximum;
     int32_t total = 0;
     for (size_t i = 0; i < steps; i++) {
-        int32_t q = clamp((int32_t)rintf(x[i * stride] * inverse), -127, 127);
+        int32_t q = clamp(alb_rne(x[i * stride] * inverse), -127, 127);
         dst[position(lane, i, steps)] = (int8_t)q;
         total += q;
     }
@@ -70,15 +70,10 @@ static void quantize_query(const float *x, size_t n, uint8_t *q, float *scale, i
         low = x[i] < low ? x[i] : low;
         high = x[i] > high ? x[i] : high;
     }
-    const float range = high - low;
-    *scale = 0;
-    *zero = 0;
-    memset(q, 0, n);
-    if (range < ALB_ATTENTION_S8_SMALLEST) return;
-    const float inverse = 255.0f / range;
-    *scale = range / 255.0f;
-    *zero = (int32_t)rintf(-low * inverse);
-    for (size_t i = 0; i < n; i++) q[i] = (uint8_t)clamp((int32_t)rintf(x[i] * inverse) + *zero, 0, 255);
+    const alb_row_quantization row = alb_quantization_of(low, high);
+    for (size_t i = 0; i < n; i++) q[i] = alb_quantized(x[i], row);
+    *scale = row.scale;
+    *zero = row.zero_point;
 }
 
 static void attend(
@@ -103,7 +98,7 @@ static void attend(
     }
     int32_t total = 0;
     for (size_t j = 0; j < keys; j++) {
-        int32_t p = (int32_t)rintf(255.0f * alb_exp(scratch->scores[j] - maximum));
+        int32_t p = alb_rne(255.0f * alb_exp(scratch->scores[j] - maximum));
         scratch->p[j] = (uint8_t)p;
         total += p;
     }

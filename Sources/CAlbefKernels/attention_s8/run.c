@@ -1,5 +1,5 @@
 // Splits quantisation over panels of keys and of channels, and attention over heads and blocks of queries.
-#include "alb_threads.h"
+#include "../common/variant.h"
 #include "attention_s8.h"
 
 typedef struct {
@@ -85,6 +85,7 @@ void alb_attention_s8(
     size_t dst_row, void *scratch) {
     job j = {.variant = alb_attention_s8_select(isa), .kv = kv, .q = q, .q_row = q_row, .dst = dst, .dst_row = dst_row,
              .queries = queries, .scratch = scratch};
-    alb_parallel_for(
-        threads, kv->heads * ((queries + ALB_ATTENTION_S8_QUERIES - 1) / ALB_ATTENTION_S8_QUERIES), 1, attend, &j);
+    const size_t block = queries < ALB_ATTENTION_S8_QUERIES ? queries : ALB_ATTENTION_S8_QUERIES;
+    const size_t blocks = (queries + ALB_ATTENTION_S8_QUERIES - 1) / ALB_ATTENTION_S8_QUERIES;
+    alb_parallel_for(threads, kv->heads * blocks, alb_grain(2 * block * kv->tokens * kv->width, 300000), attend, &j);
 }

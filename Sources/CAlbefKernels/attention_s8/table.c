@@ -9,7 +9,7 @@
 
 static const alb_attention_s8_variant_entry variants[] = {
 #if defined(__x86_64__)
-    ENTRY(ALB_ISA_AVX512VNNI, avx512),
+    ENTRY(ALB_ISA_AVX512VNNI, avx512vnni),
     ENTRY(ALB_ISA_AVX2, avx2),
 #endif
     ENTRY(ALB_ISA_SCALAR, scalar),
@@ -21,4 +21,4 @@ const alb_attention_s8_variant_entry *alb_attention_s8_select(alb_isa isa) {
     return variant;
 }
 
-const char *alb_attention_s8_variant(alb_isa isa) { return alb_isa_name(alb_attention_s8_select(isa)->isa); }
+alb_isa alb_attention_s8_variant(alb_isa ceiling) { return alb_attention_s8_select(ceiling)->isa; }

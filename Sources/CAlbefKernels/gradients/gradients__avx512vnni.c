@@ -80,7 +80,7 @@ static void mean_rows(size_t n, size_t rows, size_t stride, const float *x, floa
 
 ALB_TARGET_END
 
-const alb_gradients_variant_entry alb_gradients__avx512 = {
+const alb_gradients_variant_entry alb_gradients__avx512vnni = {
     ALB_ISA_AVX512VNNI, layer_norm_backward, gelu_backward, softmax_backward, grad_cam, add, mean_rows};
 
 #endif

@@ -1,11 +1,11 @@
 // Splits Grad-CAM's row operations over rows, and the mean of rows over columns.
-#include "alb_threads.h"
+#include "../common/variant.h"
 #include "gradients.h"
 
 /// In order of preference, the reference last.
 static const alb_gradients_variant_entry *const variants[] = {
 #if defined(__x86_64__)
-    &alb_gradients__avx512,
+    &alb_gradients__avx512vnni,
     &alb_gradients__avx2,
 #endif
     &alb_gradients__scalar,
@@ -17,7 +17,7 @@ static const alb_gradients_variant_entry *pick(alb_isa isa) {
     return variants[i];
 }
 
-const char *alb_gradients_variant(alb_isa isa) { return alb_isa_name(pick(isa)->isa); }
+alb_isa alb_gradients_variant(alb_isa ceiling) { return pick(ceiling)->isa; }
 
 /// A chunk of columns of the mean: a few cache lines, so that threads do not share one.
 enum { MEAN_COLUMNS = 256 };
@@ -43,7 +43,7 @@ void alb_layer_norm_backward(
     size_t normalized_row, const float *reciprocals, const float *weight, float *dst, size_t dst_row) {
     job j = {.variant = pick(isa), .a = g, .a_row = g_row, .b = normalized, .b_row = normalized_row,
              .reciprocals = reciprocals, .weight = weight, .dst = dst, .dst_row = dst_row, .columns = columns};
-    alb_parallel_for(threads, rows, 1, layer_norm_rows, &j);
+    alb_parallel_for(threads, rows, alb_grain(columns, 16384), layer_norm_rows, &j);
 }
 
 static void gelu_rows(void *context, size_t begin, size_t end, int worker) {
@@ -58,7 +58,7 @@ void alb_gelu_backward(
     float *dst, size_t dst_row) {
     job j = {.variant = pick(isa), .a = g, .a_row = g_row, .b = h, .b_row = h_row, .dst = dst, .dst_row = dst_row,
              .columns = columns};
-    alb_parallel_for(threads, rows, 1, gelu_rows, &j);
+    alb_parallel_for(threads, rows, alb_grain(columns, 4096), gelu_rows, &j);
 }
 
 static void softmax_rows(void *context, size_t begin, size_t end, int worker) {
@@ -73,7 +73,7 @@ static void softmax_rows(void *context, size_t begin, size_t end, int worker) {
 void alb_softmax_backward(
     alb_isa isa, int threads, size_t rows, size_t columns, const float *dp, const float *p, float scale, float *dst) {
     job j = {.variant = pick(isa), .a = dp, .b = p, .dst = dst, .columns = columns, .scale = scale};
-    alb_parallel_for(threads, rows, 1, softmax_rows, &j);
+    alb_parallel_for(threads, rows, alb_grain(columns, 16384), softmax_rows, &j);
 }
 
 static void cam_rows(void *context, size_t begin, size_t end, int worker) {
@@ -88,7 +88,7 @@ static void cam_rows(void *context, size_t begin, size_t end, int worker) {
 void alb_grad_cam(
     alb_isa isa, int threads, size_t heads, size_t queries, size_t keys, const float *p, const float *dp, float *dst) {
     job j = {.variant = pick(isa), .a = p, .b = dp, .dst = dst, .heads = heads, .rows = queries, .columns = keys};
-    alb_parallel_for(threads, queries, 1, cam_rows, &j);
+    alb_parallel_for(threads, queries, alb_grain(heads * keys, 16384), cam_rows, &j);
 }
 
 static void add_rows(void *context, size_t begin, size_t end, int worker) {
@@ -103,7 +103,7 @@ void alb_add(
     float *dst, size_t dst_row) {
     job j = {.variant = pick(isa), .a = a, .a_row = a_row, .b = b, .b_row = b_row, .dst = dst, .dst_row = dst_row,
              .columns = columns};
-    alb_parallel_for(threads, rows, 1, add_rows, &j);
+    alb_parallel_for(threads, rows, alb_grain(columns, 32768), add_rows, &j);
 }
 
 static void mean_columns(void *context, size_t begin, size_t end, int worker) {

@@ -44,7 +44,7 @@ size_t alb_attention_f32_scratch_bytes(int threads, size_t heads, size_t keys, s
 /// The factor of attention scores: 1 / sqrt(width), each one IEEE float operation.
 float alb_attention_scale(size_t width);
 
-/// The name of the variant that `isa` selects.
-const char *_Nonnull alb_attention_f32_variant(alb_isa isa);
+/// The variant that runs under a ceiling.
+alb_isa alb_attention_f32_variant(alb_isa ceiling);
 
 #endif

@@ -55,7 +55,7 @@ void alb_attention_s8(
 /// Bytes of scratch for up to `threads` threads.
 size_t alb_attention_s8_scratch_bytes(int threads, size_t keys, size_t width);
 
-/// The name of the variant that `isa` selects.
-const char *_Nonnull alb_attention_s8_variant(alb_isa isa);
+/// The variant that runs under a ceiling.
+alb_isa alb_attention_s8_variant(alb_isa ceiling);
 
 #endif

@@ -61,7 +61,7 @@ void alb_add(
 void alb_mean_rows(
     alb_isa isa, int threads, size_t rows, size_t columns, const float *_Nonnull x, size_t x_row, float *_Nonnull dst);
 
-/// The name of the variant that `isa` selects for all of these.
-const char *_Nonnull alb_gradients_variant(alb_isa isa);
+/// The variant that runs under a ceiling for all of these.
+alb_isa alb_gradients_variant(alb_isa ceiling);
 
 #endif

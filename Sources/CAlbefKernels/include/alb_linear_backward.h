@@ -28,7 +28,7 @@ typedef struct {
 /// Bits: equal on every ISA and for every number of threads. Reads and writes: no byte outside of the operands.
 void alb_linear_backward(alb_isa isa, int threads, const alb_linear_backward_args *_Nonnull args);
 
-/// The name of the variant that `isa` selects.
-const char *_Nonnull alb_linear_backward_variant(alb_isa isa);
+/// The variant that runs under a ceiling.
+alb_isa alb_linear_backward_variant(alb_isa ceiling);
 
 #endif

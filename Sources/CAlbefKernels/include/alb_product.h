@@ -30,7 +30,7 @@ typedef struct {
 /// Bits: equal on every ISA and for every number of threads. Reads and writes: no byte outside of the operands.
 void alb_product_f32(alb_isa isa, int threads, const alb_product_f32_args *_Nonnull args);
 
-/// The name of the variant that `isa` selects.
-const char *_Nonnull alb_product_f32_variant(alb_isa isa);
+/// The variant that runs under a ceiling.
+alb_isa alb_product_f32_variant(alb_isa ceiling);
 
 #endif

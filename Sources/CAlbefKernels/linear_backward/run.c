@@ -1,7 +1,7 @@
 // Splits the linear layer's backward into blocks of dst. The vector form unpacks weights into the operand of the float
 // product's tile, so that one tile serves both.
+#include "../common/variant.h"
 #include "../product/product.h"
-#include "alb_threads.h"
 #include "linear_backward.h"
 
 #include <string.h>
@@ -90,4 +90,4 @@ void alb_linear_backward(alb_isa isa, int threads, const alb_linear_backward_arg
     alb_parallel_for(threads, j.row_blocks * j.column_blocks, 1, part, &j);
 }
 
-const char *alb_linear_backward_variant(alb_isa isa) { return alb_product_f32_variant(isa); }
+alb_isa alb_linear_backward_variant(alb_isa ceiling) { return alb_product_f32_variant(ceiling); }

@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) void tile(
         for (int v = 0; v < 4; v++) _mm512_store_ps(sums + i * ALB_PRODUCT_COLUMNS + 16 * v, sum[i][v]);
 }
 
-void alb_product_tile__avx512(size_t rows, size_t depth, const float *lhs, const float *rhs, float *sums) {
+void alb_product_tile__avx512vnni(size_t rows, size_t depth, const float *lhs, const float *rhs, float *sums) {
     for (size_t row = 0; row < rows; row += 6) {
         const float *l = lhs + row * ALB_PRODUCT_DEPTH;
         float *s = sums + row * ALB_PRODUCT_COLUMNS;

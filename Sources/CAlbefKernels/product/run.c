@@ -1,6 +1,6 @@
 // Splits a batch of products into blocks of outputs. The vector variants pack both operands of a block, so that any strides
 // meet one tile, and keep the sums in a block of their own, so that tails need no masks.
-#include "alb_threads.h"
+#include "../common/variant.h"
 #include "product.h"
 
 #include <string.h>
@@ -70,5 +70,6 @@ void alb_product_f32(alb_isa isa, int threads, const alb_product_f32_args *args)
     job j = {
         args, alb_product_select(isa), (args->rows + ALB_PRODUCT_ROWS - 1) / ALB_PRODUCT_ROWS,
         (args->columns + ALB_PRODUCT_COLUMNS - 1) / ALB_PRODUCT_COLUMNS};
-    alb_parallel_for(threads, args->batch * j.row_blocks * j.column_blocks, 1, part, &j);
+    const size_t work = smaller(args->rows, ALB_PRODUCT_ROWS) * smaller(args->columns, ALB_PRODUCT_COLUMNS) * args->depth;
+    alb_parallel_for(threads, args->batch * j.row_blocks * j.column_blocks, alb_grain(work, 120000), part, &j);
 }

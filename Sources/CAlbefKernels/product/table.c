@@ -8,7 +8,7 @@ typedef struct {
 
 static const variant variants[] = {
 #if defined(__x86_64__)
-    {ALB_ISA_AVX512VNNI, alb_product_tile__avx512},
+    {ALB_ISA_AVX512VNNI, alb_product_tile__avx512vnni},
     {ALB_ISA_AVX2, alb_product_tile__avx2},
 #endif
     {ALB_ISA_SCALAR, NULL},
@@ -22,4 +22,4 @@ static const variant *pick(alb_isa isa) {
 
 alb_product_tile alb_product_select(alb_isa isa) { return pick(isa)->tile; }
 
-const char *alb_product_f32_variant(alb_isa isa) { return alb_isa_name(pick(isa)->isa); }
+alb_isa alb_product_f32_variant(alb_isa ceiling) { return pick(ceiling)->isa; }

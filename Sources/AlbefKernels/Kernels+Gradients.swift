@@ -28,9 +28,9 @@ extension Kernels {
         if arena.isPlanning { return }
         // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
         unsafe alb_layer_norm_backward(
-            isa.code, threadCount, rows, columns, arena.float32Pointer(to: g), g.rowStride,
-            arena.float32Pointer(to: normalized), normalized.rowStride, arena.float32Pointer(to: reciprocals),
-            weight.float32Pointer, arena.float32Pointer(to: y), y.rowStride)
+            isa.code, threadCount, rows, columns, arena.floats(g), g.rowStride,
+            arena.floats(normalized), normalized.rowStride, arena.floats(reciprocals),
+            weight.floats, arena.floats(y), y.rowStride)
     }
 
     /// The gradient at a linear layer's input, `g · W`, from the layer's packed weights.
@@ -53,15 +53,15 @@ extension Kernels {
         // Safe: the shapes were checked above, a packed matrix holds as much as its layout says, and the arena checks that
         // the views lie inside of it.
         var arguments = unsafe alb_linear_backward_args(
-            rows: rows, channels: weight.channels, depth: weight.depth, g: UnsafePointer(arena.float32Pointer(to: g)),
+            rows: rows, channels: weight.channels, depth: weight.depth, g: UnsafePointer(arena.floats(g)),
             g_row: g.rowStride, float_weights: nil, int8_weights: nil, scales: nil, accumulate: accumulate,
-            dst: arena.float32Pointer(to: y), dst_row: y.rowStride)
+            dst: arena.floats(y), dst_row: y.rowStride)
         switch weight {
         case .float32(let matrix):
-            unsafe arguments.float_weights = matrix.values.float32Pointer
+            unsafe arguments.float_weights = matrix.values.floats
         case .int8(let matrix):
-            unsafe arguments.int8_weights = matrix.values.pointer.assumingMemoryBound(to: Int8.self)
-            unsafe arguments.scales = matrix.scales.float32Pointer
+            unsafe arguments.int8_weights = matrix.values.signedBytes
+            unsafe arguments.scales = matrix.scales.floats
         }
         unsafe alb_linear_backward(isa.code, threadCount, &arguments)
     }
@@ -81,8 +81,8 @@ extension Kernels {
         if arena.isPlanning { return }
         // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
         unsafe alb_gelu_backward(
-            isa.code, threadCount, rows, columns, arena.float32Pointer(to: g), g.rowStride, arena.float32Pointer(to: h),
-            h.rowStride, arena.float32Pointer(to: y), y.rowStride)
+            isa.code, threadCount, rows, columns, arena.floats(g), g.rowStride, arena.floats(h),
+            h.rowStride, arena.floats(y), y.rowStride)
     }
 
     /// Adds two matrices: `c = a + b`.
@@ -99,8 +99,8 @@ extension Kernels {
         if arena.isPlanning { return }
         // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
         unsafe alb_add(
-            isa.code, threadCount, rows, columns, arena.float32Pointer(to: a), a.rowStride, arena.float32Pointer(to: b),
-            b.rowStride, arena.float32Pointer(to: c), c.rowStride)
+            isa.code, threadCount, rows, columns, arena.floats(a), a.rowStride, arena.floats(b),
+            b.rowStride, arena.floats(c), c.rowStride)
     }
 
     /// The class activation map of an attention: the mean over heads of `P * max(dP, 0)`, without key 0 (the image's CLS).
@@ -120,8 +120,8 @@ extension Kernels {
         if arena.isPlanning { return }
         // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
         unsafe alb_grad_cam(
-            isa.code, threadCount, heads, queries, keys, arena.float32Pointer(to: p), arena.float32Pointer(to: dP),
-            arena.float32Pointer(to: cam))
+            isa.code, threadCount, heads, queries, keys, arena.floats(p), arena.floats(dP),
+            arena.floats(cam))
     }
 
     /// The mean over the rows of a matrix: rows added in ascending order from +0, then one division.
@@ -137,6 +137,6 @@ extension Kernels {
         if arena.isPlanning { return }
         // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
         unsafe alb_mean_rows(
-            isa.code, threadCount, rows, columns, arena.float32Pointer(to: x), x.rowStride, arena.float32Pointer(to: y))
+            isa.code, threadCount, rows, columns, arena.floats(x), x.rowStride, arena.floats(y))
     }
 }

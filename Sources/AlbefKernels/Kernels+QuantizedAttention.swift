@@ -52,7 +52,7 @@ extension Kernels {
         // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
         var arguments = unsafe keysValues(result, in: arena)
         unsafe alb_attention_s8_quantize(
-            isa.code, threadCount, arena.float32Pointer(to: k), k.rowStride, arena.float32Pointer(to: v), v.rowStride,
+            isa.code, threadCount, arena.floats(k), k.rowStride, arena.floats(v), v.rowStride,
             &arguments)
         return result
     }
@@ -82,8 +82,8 @@ extension Kernels {
             // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
             var arguments = unsafe keysValues(kv, in: arena)
             unsafe alb_attention_s8(
-                isa.code, threadCount, queries, arena.float32Pointer(to: q), q.rowStride, &arguments,
-                arena.float32Pointer(to: y), y.rowStride, arena.pointer(to: scratch))
+                isa.code, threadCount, queries, arena.floats(q), q.rowStride, &arguments,
+                arena.floats(y), y.rowStride, arena.pointer(to: scratch))
         }
     }
 
@@ -91,9 +91,9 @@ extension Kernels {
         unsafe alb_keys_values_s8(
             heads: kv.heads, tokens: kv.tokens, width: kv.width,
             keys: arena.pointer(to: kv.keys).assumingMemoryBound(to: Int8.self),
-            key_scales: arena.float32Pointer(to: kv.keyScales),
-            key_sums: arena.pointer(to: kv.keySums).assumingMemoryBound(to: Int32.self),
+            key_scales: arena.floats(kv.keyScales),
+            key_sums: arena.integers(kv.keySums),
             values: arena.pointer(to: kv.values).assumingMemoryBound(to: Int8.self),
-            value_scales: arena.float32Pointer(to: kv.valueScales))
+            value_scales: arena.floats(kv.valueScales))
     }
 }

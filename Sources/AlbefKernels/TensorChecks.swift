@@ -17,14 +17,4 @@ extension ConstantTensor {
     func requireVector(_ count: Int) {
         precondition(type == .float32 && shape == Shape(count), "expected [\(count)], found \(shape)")
     }
-
-    /// The first element of a float tensor.
-    @unsafe var float32Pointer: UnsafePointer<Float> { unsafe pointer.assumingMemoryBound(to: Float.self) }
-}
-
-extension Arena {
-    /// The first element of a float tensor, to read or to write.
-    @unsafe func float32Pointer(to view: TensorView) -> UnsafeMutablePointer<Float> {
-        unsafe pointer(to: view).assumingMemoryBound(to: Float.self)
-    }
 }

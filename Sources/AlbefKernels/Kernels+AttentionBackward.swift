@@ -39,8 +39,8 @@ extension Kernels {
         if arena.isPlanning { return }
         // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
         unsafe alb_softmax_backward(
-            isa.code, threadCount, dP.shape[0] * dP.shape[1], dP.shape[2], arena.float32Pointer(to: dP),
-            arena.float32Pointer(to: p), scale, arena.float32Pointer(to: dS))
+            isa.code, threadCount, dP.shape[0] * dP.shape[1], dP.shape[2], arena.floats(dP),
+            arena.floats(p), scale, arena.floats(dS))
     }
 
     /// The gradient at the queries: `dS · k`, heads merged.

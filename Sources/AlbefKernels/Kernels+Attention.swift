@@ -36,12 +36,12 @@ extension Kernels {
             // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
             var arguments = unsafe alb_attention_f32_args(
                 heads: heads, queries: queries, keys: keys, width: width,
-                q: UnsafePointer(arena.float32Pointer(to: q)), q_row: q.rowStride,
-                k: UnsafePointer(arena.float32Pointer(to: k)), k_row: k.rowStride,
-                v: UnsafePointer(arena.float32Pointer(to: v)), v_row: v.rowStride,
+                q: UnsafePointer(arena.floats(q)), q_row: q.rowStride,
+                k: UnsafePointer(arena.floats(k)), k_row: k.rowStride,
+                v: UnsafePointer(arena.floats(v)), v_row: v.rowStride,
                 causal: causal, query_offset: queryOffset,
-                probabilities: probabilities.map { unsafe arena.float32Pointer(to: $0) },
-                dst: arena.float32Pointer(to: y), dst_row: y.rowStride, scratch: arena.pointer(to: scratch))
+                probabilities: probabilities.map { unsafe arena.floats($0) },
+                dst: arena.floats(y), dst_row: y.rowStride, scratch: arena.pointer(to: scratch))
             unsafe alb_attention_f32(isa.code, threadCount, &arguments)
         }
     }

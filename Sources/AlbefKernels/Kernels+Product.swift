@@ -48,11 +48,11 @@ extension Kernels {
         // Safe: the shapes were checked against the views, and the arena checks that the views lie inside of it.
         var arguments = unsafe alb_product_f32_args(
             batch: batch, rows: rows, columns: columns, depth: depth,
-            lhs: UnsafePointer(arena.float32Pointer(to: lhs.view)), lhs_batch: lhs.batch, lhs_row: lhs.row,
+            lhs: UnsafePointer(arena.floats(lhs.view)), lhs_batch: lhs.batch, lhs_row: lhs.row,
             lhs_depth: lhs.column,
-            rhs: UnsafePointer(arena.float32Pointer(to: rhs.view)), rhs_batch: rhs.batch, rhs_depth: rhs.row,
+            rhs: UnsafePointer(arena.floats(rhs.view)), rhs_batch: rhs.batch, rhs_depth: rhs.row,
             rhs_column: rhs.column,
-            dst: arena.float32Pointer(to: dst.view), dst_batch: dst.batch, dst_row: dst.row, scale: scale)
+            dst: arena.floats(dst.view), dst_batch: dst.batch, dst_row: dst.row, scale: scale)
         unsafe alb_product_f32(isa.code, threadCount, &arguments)
     }
 }
