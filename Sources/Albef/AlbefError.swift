@@ -47,12 +47,12 @@ public enum AlbefError: ClassifiedError {
         switch self {
         case .modelFile(let error): error.description
         case .file(let error): error.description
-        case .vocabulary(let path, let reason): "\(path): the vocabulary cannot be used: \(reason)"
+        case .vocabulary(let path, let reason): "\(singleLine(path)): the vocabulary cannot be used: \(reason)"
         case .missingHead(let path, let head, let tensor):
-            "\(path): the model has no \(head.title) head (tensor '\(tensor)' is missing), which this task needs"
+            "\(singleLine(path)): the model has no \(head.title) head (tensor '\(tensor)' is missing), which this task needs"
         case .emptyText(let original):
             "the text \(quoted(original)) is empty after normalisation; give at least one letter or digit"
-        case .noAnswers(let path): "\(path): the model holds no answer list and none was given"
+        case .noAnswers(let path): "\(singleLine(path)): the model holds no answer list and none was given"
         case .longAnswer(let answer, let tokens, let limit):
             "the answer \(quoted(answer)) has \(tokens) tokens; the decoder takes at most \(limit)"
         case .pixelCount(let found, let expected):
@@ -61,19 +61,15 @@ public enum AlbefError: ClassifiedError {
             "layer \(found) has no cross-attention; valid layers are \(valid.lowerBound) to \(valid.upperBound)"
         case .conflictingInputs(let text): text
         case .tooManyImageTokens(let path, let found, let limit):
-            "\(path): a picture of this model has \(found) tokens; at most \(limit) are possible"
+            "\(singleLine(path)): a picture of this model has \(found) tokens; at most \(limit) are possible"
         case .tooMuchMemory(let path, let bytes, let limit):
-            "\(path): the model needs \(bytes) bytes for its activations; at most \(limit) are allowed"
+            "\(singleLine(path)): the model needs \(bytes) bytes for its activations; at most \(limit) are allowed"
         case .nonFinite(let stage):
             "stage '\(stage)' gave a value that is not finite; the model file or its checkpoint is damaged"
         }
     }
 
-    /// A text on one line, cut to a readable length.
-    private func quoted(_ text: String) -> String {
-        let line = String(text.unicodeScalars.prefix(60).map { $0.value < 32 ? " " : Character($0) })
-        return "'\(line)\(text.unicodeScalars.count > 60 ? "..." : "")'"
-    }
+    private func quoted(_ text: String) -> String { "'\(singleLine(text, limit: 60))'" }
 }
 
 /// An instruction set that is not there is a mistake in the command.
