@@ -90,11 +90,8 @@ public struct Exporter {
 
     private func write() throws(ExportError) -> ExportReport {
         let checkpoint = index.checkpoint
-        let source = try fileOperation { () throws(FileError) in try MappedFile(path: checkpoint.path) }
-        let digest = source.withBytes { bytes in
-            var sum = SHA256()
-            sum.update(bytes)
-            return hexadecimal(sum.finalize())
+        let (digest, size) = try fileOperation { () throws(FileError) in
+            (try SHA256.hex(ofFile: checkpoint.path), try MappedFile(path: checkpoint.path).byteCount)
         }
         var reports: [TensorReport] = []
         let writer = try modelOperation { () throws(ModelFileError) in
@@ -104,7 +101,7 @@ public struct Exporter {
         }
         for entry in layout.entries { reports.append(try add(entry, to: writer)) }
         var report = ExportReport(
-            modelPath: options.output, checkpointPath: checkpoint.path, checkpointByteCount: source.byteCount,
+            modelPath: options.output, checkpointPath: checkpoint.path, checkpointByteCount: size,
             checkpointDigest: digest, checkpointFormat: checkpoint.format, task: task, precision: options.precision,
             configuration: configuration, heads: ModelHead.allCases.filter(heads.contains).map(\.rawValue),
             answerCount: answers?.count, tensors: reports, twins: index.twins, queues: index.queues,

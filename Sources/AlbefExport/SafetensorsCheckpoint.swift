@@ -29,6 +29,7 @@ struct SafetensorsCheckpoint: Checkpoint {
     func floats(_ name: String) throws(ExportError) -> [Float] {
         guard let type = types[name] else { throw .malformed(path: path, field: name, reason: "no such tensor") }
         guard type.isFloatingPoint else { throw .notFloatingPoint(path: path, tensor: name, type: type) }
+        defer { file.releasePages() }
         return try fileOperation { () throws(FileError) in try file.floats(name) }
     }
 

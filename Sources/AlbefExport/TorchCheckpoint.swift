@@ -69,6 +69,7 @@ struct TorchCheckpoint: Checkpoint {
         if view.shape.contains(0) { return [] }
         // Checked when the file was opened: the last element lies within the storage.
         let span = 1 + zip(view.shape, view.strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 }
+        defer { archive.file.releasePages() }
         let stored = try convert(range.lowerBound + view.offset * type.byteWidth, span, type)
         return view.isContiguous ? stored : view.gather(stored)
     }

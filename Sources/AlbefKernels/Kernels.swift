@@ -24,6 +24,9 @@ public struct Kernels: Sendable {
     /// The most threads that can be asked for.
     public static let maximumThreads = 1024
 
+    /// How many processors this process may run on by its affinity mask; at least 1.
+    public static var availableProcessors: Int { Int(alb_available_processors()) }
+
     var threadCount: Int32 { Int32(threads) }
 }
 

@@ -9,9 +9,10 @@
 #pragma STDC FP_CONTRACT OFF
 
 // Debian's omp.h lies in a private folder of another clang, whose intrinsics headers would shadow the toolchain's own. These
-// three are all that is used.
+// four are all that is used.
 extern int omp_get_thread_num(void);
 extern int omp_get_num_threads(void);
+extern int omp_get_num_procs(void);
 extern void kmp_set_blocktime(int milliseconds);
 
 // A change of the team's size allocates, so it only ever grows.
@@ -26,6 +27,11 @@ void alb_set_team_size(int threads) {
         kmp_set_blocktime(1);
     }
     while (current < threads && !atomic_compare_exchange_weak(&team_size, &current, threads)) {}
+}
+
+int alb_available_processors(void) {
+    int count = omp_get_num_procs();
+    return count < 1 ? 1 : count;
 }
 
 #if defined(__x86_64__)

@@ -23,4 +23,7 @@ void alb_parallel_for(
 /// Sets how many threads the team has from now on; called once, before the first operation. Values below 1 count as 1.
 void alb_set_team_size(int threads);
 
+/// How many processors this process may run on: its affinity mask, not the machine's count. At least 1.
+int alb_available_processors(void);
+
 #endif
