@@ -49,13 +49,13 @@ let package = Package(
             swiftSettings: swiftSettings),
         .target(
             name: "AlbefLayers", dependencies: ["AlbefTensor", "AlbefKernels", "AlbefModelFile"],
-            swiftSettings: swiftSettings),
+            exclude: ["README.md"], swiftSettings: swiftSettings),
         .target(
             name: "Albef",
             dependencies: [
                 "AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefLayers", "AlbefModelFile", "AlbefTokenizer",
                 "AlbefImage",
-            ], swiftSettings: swiftSettings),
+            ], exclude: ["README.md"], swiftSettings: swiftSettings),
         .target(
             name: "AlbefExport",
             dependencies: ["AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTokenizer", "Albef"],

@@ -1,3 +1,4 @@
+import AlbefImage
 import AlbefKernels
 import AlbefModelFile
 import AlbefTensor
@@ -170,6 +171,23 @@ struct SessionTests {
                 try Session(model: model, kernels: Kernels(threads: 1), textLimit: 5_000)
             }
             #expect(error?.kind == .badData && error?.description.contains("activations") == true)
+        }
+    }
+
+    @Test("a picture of any size is resized and encoded", arguments: [(1, 1), (24, 24), (3, 200), (97, 5)])
+    func pictures(width: Int, height: Int) throws {
+        try withSession { session in
+            var numbers = RandomNumbers(seed: 5)
+            let pixels = (0..<3 * width * height).map { _ in UInt8(truncatingIfNeeded: numbers.bits() >> 9) }
+            let picture = Picture(width: width, height: height, pixels: pixels)
+            let prepared = try session.prepare(picture)
+            #expect(prepared.pixels.count == 3 * 24 * 24)
+            if width == 24 { #expect(prepared.pixels == pixels) }
+            let image = try session.encode(picture)
+            try #expect(session.encode(prepared).tokens == image.tokens)
+            #expect(image.tokens.count == 10 * 36 && image.tokens.allSatisfy(\.isFinite))
+            let error = #expect(throws: AlbefError.self) { try PreparedImage(pixels: pixels + [0], for: session.model) }
+            #expect(error?.kind == .badData)
         }
     }
 
