@@ -112,6 +112,9 @@ struct Setting: CustomStringConvertible {
     }()
 }
 
+/// The same for the Swift face.
+let testedISAs = Setting.instructionSets.compactMap { ISA(rawValue: String(cString: alb_isa_name($0))) }
+
 /// Tests that take minutes run only on request.
 let slowTests = ProcessInfo.processInfo.environment["ALBEF_SLOW_TESTS"] == "1"
 

@@ -17,7 +17,7 @@ struct KernelsTests {
         #expect(!text.contains("\n"))
     }
 
-    @Test("every operation reports a variant at or below the ceiling", arguments: ISA.supported)
+    @Test("every operation reports a variant at or below the ceiling", arguments: testedISAs)
     func variants(isa: ISA) throws {
         let report = try Kernels(isa: isa, threads: 1).variants()
         #expect(report.count > 5 && Set(report.map(\.operation)).count == report.count)
@@ -62,7 +62,7 @@ struct KernelsTests {
             .float32(PackedFloat32Matrix(channels: channels, depth: depth, values: ConstantTensor(exact, shape: shape))),
         ] {
             var expected: [Float]?
-            for isa in ISA.supported {
+            for isa in testedISAs {
                 for threads in [1, 2, 3, 8] {
                     let kernels = try Kernels(isa: isa, threads: threads)
                     let plan = Arena.planning()
