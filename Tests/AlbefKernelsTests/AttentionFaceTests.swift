@@ -122,7 +122,7 @@ struct AttentionFaceTests {
         }
     }
 
-    @Test("every instruction set and thread count gives the scalar bytes, and rows alone theirs", arguments: ISA.supported)
+    @Test("every instruction set and thread count gives the scalar bytes, and rows alone theirs", arguments: testedISAs)
     func variants(isa: ISA) throws {
         let pass = AttentionPass()
         let expected = pass.run(try Kernels(isa: .scalar, threads: 1), in: Arena(capacity: 1 << 20))
@@ -133,6 +133,59 @@ struct AttentionFaceTests {
                 #expect(x.map(\.bitPattern) == y.map(\.bitPattern), "\(a.label ?? "") with \(threads) threads")
             }
             #expect(found.quantizedTail == Array(found.quantized[5 * pass.columns..<7 * pass.columns]))
+        }
+    }
+
+    /// A feed-forward block y = LayerNorm(W x), its packed weights in both forms, by the chain of its gradients. The weights
+    /// are those that the packed matrix stands for, so that the derivative in double precision is of the same function;
+    /// float sums of 20 terms are good to 1e-5 of their size.
+    @Test("the gradients of a normalised linear layer chain into its derivative", arguments: [false, true])
+    func chain(isInt8: Bool) throws {
+        let n = 20, k = 11
+        let values = Array(randomFloats[700..<700 + n * k])
+        let packed = try #require(Kernels.packInt8(values, channels: n, depth: k))
+        let floats = try #require(Kernels.packFloat32(values, channels: n, depth: k))
+        let matrix: PackedMatrix =
+            isInt8
+            ? .int8(packed.matrix(channels: n, depth: k))
+            : .float32(
+                PackedFloat32Matrix(
+                    channels: n, depth: k,
+                    values: ConstantTensor(floats, shape: PackedLayout.float32Shape(channels: n, depth: k))))
+        let weights = Kernels.unpack(matrix).map { Double($0) }
+        let gamma = Array(randomFloats[300..<300 + n]), g = Array(randomFloats[100..<100 + n])
+        let x = Array(randomFloats[900..<900 + k]).map { Double($0) }
+        func hidden(_ x: [Double]) -> [Double] {
+            (0..<n).map { row in (0..<k).reduce(0) { $0 + weights[row * k + $1] * x[$1] } }
+        }
+        let epsilon = 1e-2
+        func loss(_ x: [Double]) -> Double {
+            let h = hidden(x), mean = h.reduce(0, +) / Double(n)
+            let r = 1 / (h.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(n) + epsilon).squareRoot()
+            return (0..<n).reduce(0) { $0 + Double(g[$1]) * (h[$1] - mean) * r * Double(gamma[$1]) }
+        }
+        let forward = hidden(x).map { Float($0) }
+        for isa in testedISAs {
+            let kernels = try Kernels(isa: isa, threads: 2), arena = Arena(capacity: 1 << 16)
+            let h = arena.reserve(Shape(1, n)), y = arena.reserve(Shape(1, n)), normalized = arena.reserve(Shape(1, n))
+            let r = arena.reserve(Shape(1)), gradient = arena.reserve(Shape(1, n)), found = arena.reserve(Shape(1, k))
+            arena.write(forward.span, to: h)
+            arena.write(g.span, to: gradient)
+            kernels.layerNorm(
+                h, weight: ConstantTensor(gamma, shape: Shape(n)),
+                bias: ConstantTensor([Float](repeating: 0, count: n), shape: Shape(n)), epsilon: Float(epsilon), to: y,
+                normalized: normalized, reciprocals: r, in: arena)
+            kernels.layerNormBackward(
+                gradient, normalized: normalized, reciprocals: r, weight: ConstantTensor(gamma, shape: Shape(n)),
+                to: gradient, in: arena)
+            kernels.linearBackward(gradient, matrix, to: found, in: arena)
+            let once = arena.read(found, as: Float.self)
+            kernels.linearBackward(gradient, matrix, to: found, accumulate: true, in: arena)
+            #expect(arena.read(found, as: Float.self) == once.map { 2 * $0 })
+            let size = once.map { abs(Double($0)) }.max() ?? 0
+            for i in 0..<k {
+                #expect(abs(Double(once[i]) - derivative(x, i, loss)) <= 1e-4 * size, "input \(i) with \(isa)")
+            }
         }
     }
 }
