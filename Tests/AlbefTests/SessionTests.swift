@@ -3,13 +3,17 @@ import AlbefKernels
 import AlbefModelFile
 import AlbefTensor
 import AlbefTestSupport
+import Foundation
 import Testing
 
 @testable import Albef
 
+/// The instruction set that `ALBEF_FORCE_ISA` names, or the best.
+let testedISA = ProcessInfo.processInfo.environment["ALBEF_FORCE_ISA"].flatMap(ISA.init(rawValue:)) ?? .best
+
 /// A model and a session on it.
 func withSession(
-    _ tiny: TinyModel = TinyModel(), precision: Precision = .int8, isa: ISA = .best, threads: Int = 2,
+    _ tiny: TinyModel = TinyModel(), precision: Precision = .int8, isa: ISA = testedISA, threads: Int = 2,
     _ body: (Session) throws -> Void
 ) throws {
     var tiny = tiny
