@@ -2,7 +2,8 @@ import Glibc
 
 /// Writes a file that appears whole or not at all: into a temporary file beside the target, synced, then renamed.
 ///
-/// A writer that goes out of scope without ``commit()`` removes its temporary file and leaves the target as it was.
+/// A writer that goes out of scope without ``commit()`` removes its temporary file and leaves the target as it was. Where the
+/// file system allows, the temporary file has no name until then, so that nothing remains of it even if the process is killed.
 /// One caller at a time; it is not `Sendable`.
 public final class AtomicFileWriter {
     /// The path as given.
@@ -11,7 +12,8 @@ public final class AtomicFileWriter {
     public private(set) var byteCount = 0
 
     private let target: String
-    private let temporary: String
+    /// nil while the temporary file has no name.
+    private var temporary: String?
     private var descriptor: CInt
     private var buffer: [UInt8] = []
     private static let bufferSize = 1 << 18
@@ -21,15 +23,13 @@ public final class AtomicFileWriter {
         guard !path.isEmpty, !path.utf8.contains(0) else { throw .unwritable(path: path, reason: "not a file's name") }
         target = try AtomicFileWriter.resolve(path)
         self.path = path
-        // A short name of its own: the target's may be as long as the file system allows. Whoever creates a number first,
-        // in this process or another, has it.
-        var (name, number) = ("", 0)
-        repeat {
-            name = System.folder(of: target) + "/.albef-\(getpid())-\(number).tmp"
-            descriptor = System.retrying { unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
-            number += 1
-        } while descriptor < 0 && errno == EEXIST && number < 10_000
-        temporary = name
+        let folder = System.folder(of: target)
+        descriptor = AtomicFileWriter.openNameless(in: folder)
+        if descriptor < 0 {
+            (temporary, descriptor) = AtomicFileWriter.firstFree(in: folder) { name in
+                System.retrying { unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
+            }
+        }
         guard descriptor >= 0 else { throw System.writeError(path) }
     }
 
@@ -74,7 +74,7 @@ public final class AtomicFileWriter {
             try flush()
             let file = descriptor
             guard System.retrying({ fsync(file) }) == 0 else { throw System.writeError(path) }
-            guard unsafe rename(temporary, target) == 0 else { throw System.writeError(path) }
+            try rename()
         } catch {
             discard()
             throw error
@@ -90,11 +90,44 @@ public final class AtomicFileWriter {
         }
     }
 
+    /// Gives the target's name to the temporary file. A file without a name gets one of its own first, because a link cannot
+    /// replace another file.
+    private func rename() throws(FileError) {
+        if temporary == nil {
+            let open = "/proc/self/fd/\(descriptor)"
+            let (name, result) = AtomicFileWriter.firstFree(in: System.folder(of: target)) { name in
+                unsafe linkat(AT_FDCWD, open, AT_FDCWD, name, AT_SYMLINK_FOLLOW)
+            }
+            guard result == 0 else { throw System.writeError(path) }
+            temporary = name
+        }
+        guard let temporary, unsafe Glibc.rename(temporary, target) == 0 else { throw System.writeError(path) }
+    }
+
+    /// Tries short names of this process's own (the target's may be as long as the file system allows) until one is free:
+    /// whoever creates a number first has it. Returns the last name and what `create` made of it.
+    private static func firstFree(in folder: String, _ create: (String) -> CInt) -> (String, CInt) {
+        for number in 0..<10_000 {
+            let name = folder + "/.albef-\(getpid())-\(number).tmp"
+            let result = create(name)
+            if result >= 0 || errno != EEXIST { return (name, result) }
+        }
+        return ("", -1)
+    }
+
     private func discard() {
         guard descriptor >= 0 else { return }
         close(descriptor)
         descriptor = -1
-        unsafe unlink(temporary)
+        if let temporary { unsafe unlink(temporary) }
+    }
+
+    /// Opens a file that no folder lists; -1 where the file system has none, or where it could not be given a name later.
+    private static func openNameless(in folder: String) -> CInt {
+        // O_TMPFILE, which Swift does not import: the same bit on x86-64 and ARM64, beside O_DIRECTORY.
+        let flags = 0o20_000_000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC
+        guard unsafe access("/proc/self/fd", X_OK) == 0 else { return -1 }
+        return System.retrying { unsafe open(folder, flags, 0o666) }
     }
 
     private func flush() throws(FileError) {

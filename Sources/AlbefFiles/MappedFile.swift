@@ -44,6 +44,13 @@ import Glibc
         return try body(span)
     }
 
+    /// Gives back the memory of all pages that were touched. They are read from the file again where they are touched again, so
+    /// that a pass over a large file need not hold all of it.
+    public func releasePages() {
+        // Safe: the mapping stays; its pages are never written, so the file has what they held.
+        unsafe madvise(UnsafeMutableRawPointer(mutating: start), byteCount, MADV_DONTNEED)
+    }
+
     /// A copy of some bytes, nil where they do not all lie in the file.
     public func copy(at offset: Int, count: Int) -> [UInt8]? {
         guard offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else { return nil }

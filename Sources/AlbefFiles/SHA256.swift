@@ -41,11 +41,16 @@ public struct SHA256: Sendable {
     /// The digest of some bytes as 64 lowercase hexadecimal digits.
     public static func hex(of bytes: [UInt8]) -> String { hexadecimal(digest(of: bytes)) }
 
-    /// The digest of a file's contents as 64 lowercase hexadecimal digits; the file is mapped, not loaded.
+    /// The digest of a file's contents as 64 lowercase hexadecimal digits; the file is mapped and read
+    /// piece by piece, however large it is.
     public static func hex(ofFile path: String) throws(FileError) -> String {
         let file = try MappedFile(path: path)
+        let piece = 16 << 20
         var sum = SHA256()
-        file.withBytes { sum.update($0) }
+        for start in stride(from: 0, to: file.byteCount, by: piece) {
+            file.withBytes { sum.update($0.extracting(start..<min(start + piece, file.byteCount))) }
+            file.releasePages()
+        }
         return hexadecimal(sum.finalize())
     }
 }

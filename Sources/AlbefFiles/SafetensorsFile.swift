@@ -48,6 +48,9 @@ public final class SafetensorsFile: Sendable {
         return file.withBytes { body($0.extracting(entry.byteRange)) }
     }
 
+    /// Gives back the memory of what was read; see ``MappedFile/releasePages()``.
+    public func releasePages() { file.releasePages() }
+
     /// The elements of a floating-point tensor as float32: F32 as they are; F16 and BF16 exactly; F64 rounded to nearest.
     public func floats(_ name: String) throws(FileError) -> [Float] {
         let entry = try entry(name)

@@ -25,7 +25,16 @@ public enum ISA: String, Sendable, CaseIterable {
         }
     }
 
-    private init(code: alb_isa) {
+    /// The instruction set that a user named.
+    ///
+    /// - Throws: ``KernelError/unsupportedISA(_:)`` for a name that is unknown or that this CPU does not run; its text lists
+    ///   those that may be used.
+    public static func named(_ name: String) throws(KernelError) -> ISA {
+        guard let isa = ISA(rawValue: name), isa.isSupported else { throw .unsupportedISA(name) }
+        return isa
+    }
+
+    init(code: alb_isa) {
         self = ISA.allCases.first { $0.code == code } ?? .scalar
     }
 }

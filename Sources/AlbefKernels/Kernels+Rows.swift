@@ -1,0 +1,134 @@
+import AlbefTensor
+import CAlbefKernels
+
+extension Kernels {
+    /// Normalises each row to zero mean and unit variance, then scales and shifts it.
+    ///
+    ///     y = (x - mean) / sqrt(variance + epsilon) * weight + bias
+    ///
+    /// - Parameters:
+    ///   - x: float32 `[M, N]`, may have gaps between rows.
+    ///   - weight: float32 `[N]`.
+    ///   - bias: float32 `[N]`.
+    ///   - epsilon: Added to the biased variance before the root: 1e-6 in the vision transformer, 1e-12 in BERT.
+    ///   - y: float32 `[M, N]`, may have gaps between rows and may be `x`.
+    public func layerNorm(
+        _ x: TensorView, weight: ConstantTensor, bias: ConstantTensor, epsilon: Float, to y: TensorView, in arena: Arena
+    ) {
+        layerNorm(x, weight, bias, epsilon, y, normalized: nil, reciprocals: nil, arena)
+    }
+
+    /// As the plain form, with the same bytes in `y`, and keeps what the gradient needs.
+    ///
+    /// - Parameters:
+    ///   - normalized: float32 `[M, N]`: `(x - mean) * r`.
+    ///   - reciprocals: float32 `[M]`: `r = 1 / sqrt(variance + epsilon)`.
+    public func layerNorm(
+        _ x: TensorView, weight: ConstantTensor, bias: ConstantTensor, epsilon: Float, to y: TensorView,
+        normalized: TensorView, reciprocals: TensorView, in arena: Arena
+    ) {
+        precondition(normalized.isDense && normalized.rows == x.rows && normalized.columns == x.columns)
+        precondition(reciprocals.isDense && reciprocals.shape.count == x.rows)
+        layerNorm(x, weight, bias, epsilon, y, normalized: normalized, reciprocals: reciprocals, arena)
+    }
+
+    private func layerNorm(
+        _ x: TensorView, _ weight: ConstantTensor, _ bias: ConstantTensor, _ epsilon: Float, _ y: TensorView,
+        normalized: TensorView?, reciprocals: TensorView?, _ arena: Arena
+    ) {
+        checkSameShape(x, y)
+        precondition(weight.shape.count == x.columns && bias.shape.count == x.columns)
+        if arena.isPlanning || x.rows == 0 { return }
+        unsafe withUnsafePointer(
+            to: alb_layer_norm_args(
+                m: x.rows, n: x.columns, src: arena.floats(x), src_stride: x.rowStride, weight: weight.floats,
+                bias: bias.floats, epsilon: epsilon, dst: arena.floats(y), dst_stride: y.rowStride,
+                normalized: normalized.map { unsafe arena.floats($0) },
+                reciprocals: reciprocals.map { unsafe arena.floats($0) })
+        ) { unsafe alb_layer_norm_f32(isa.code, threadCount, $0) }
+    }
+
+    /// The softmax of each row: `exp(x - max x)` divided by its sum.
+    ///
+    /// - Parameters:
+    ///   - x: float32 `[M, N]`, may have gaps between rows.
+    ///   - y: float32 `[M, N]`, may have gaps between rows and may be `x`.
+    public func softmax(_ x: TensorView, to y: TensorView, in arena: Arena) {
+        checkSameShape(x, y)
+        if arena.isPlanning || x.rows == 0 { return }
+        unsafe withUnsafePointer(to: rows(x, y, stride: y.rowStride, arena)) {
+            unsafe alb_softmax_f32(isa.code, threadCount, $0)
+        }
+    }
+
+    /// The logarithm of one softmax probability of each row: `(x[id] - max x) - log(sum exp(x - max x))`.
+    ///
+    /// - Parameters:
+    ///   - logits: float32 `[M, V]`, may have gaps between rows.
+    ///   - ids: int32 `[M]`, each in `0..<V`.
+    ///   - y: float32 `[M]`.
+    public func logSoftmaxGather(_ logits: TensorView, ids: TensorView, to y: TensorView, in arena: Arena) {
+        precondition(logits.type == .float32 && y.type == .float32 && y.isDense && y.shape.count == logits.rows)
+        checkIndices(ids, count: logits.rows, below: logits.columns, arena)
+        if arena.isPlanning || logits.rows == 0 { return }
+        unsafe withUnsafePointer(to: rows(logits, y, stride: 1, ids: ids, arena)) {
+            unsafe alb_log_softmax_gather_f32(isa.code, threadCount, $0)
+        }
+    }
+
+    /// Divides each row by its length, or by 1e-12 if that is greater.
+    ///
+    /// - Parameters:
+    ///   - x: float32 `[M, N]`, may have gaps between rows.
+    ///   - y: float32 `[M, N]`, may have gaps between rows and may be `x`.
+    public func l2Normalize(_ x: TensorView, to y: TensorView, in arena: Arena) {
+        checkSameShape(x, y)
+        if arena.isPlanning || x.rows == 0 { return }
+        unsafe withUnsafePointer(to: rows(x, y, stride: y.rowStride, arena)) {
+            unsafe alb_l2_normalize_f32(isa.code, threadCount, $0)
+        }
+    }
+
+    /// The sum of each row, in the one order of summation (R16).
+    ///
+    /// - Parameters:
+    ///   - x: float32 `[N]` or `[M, N]`, may have gaps between rows.
+    ///   - y: float32 `[1]` or `[M]`.
+    public func sum(_ x: TensorView, to y: TensorView, in arena: Arena) {
+        precondition(x.type == .float32 && y.type == .float32 && y.isDense && y.shape.count == x.rows && x.columns > 0)
+        if arena.isPlanning || x.rows == 0 { return }
+        unsafe withUnsafePointer(to: rows(x, y, stride: 1, arena)) { unsafe alb_sum_f32(isa.code, threadCount, $0) }
+    }
+
+    /// True when no value is an infinity or a NaN. True while planning.
+    ///
+    /// - Parameter x: float32, may have gaps between rows.
+    public func allFinite(_ x: TensorView, in arena: Arena) -> Bool {
+        precondition(x.type == .float32)
+        if arena.isPlanning || x.rows == 0 { return true }
+        return unsafe alb_all_finite_f32(x.rows, x.columns, arena.floats(x), x.rowStride)
+    }
+
+    private func checkSameShape(_ x: TensorView, _ y: TensorView) {
+        precondition(x.type == .float32 && y.type == .float32 && x.columns > 0)
+        precondition(x.rows == y.rows && x.columns == y.columns)
+    }
+
+    /// Ids index memory inside the kernels: a wrong one must stop before.
+    func checkIndices(_ ids: TensorView, count: Int, below limit: Int, _ arena: Arena) {
+        precondition(ids.type == .int32 && ids.isDense && ids.shape.count == count)
+        if arena.isPlanning { return }
+        for index in 0..<count {
+            let id = Int(arena.element(index, of: ids, as: Int32.self))
+            precondition(id >= 0 && id < limit, "an id lies outside of its table")
+        }
+    }
+
+    private func rows(
+        _ x: TensorView, _ y: TensorView, stride: Int, ids: TensorView? = nil, _ arena: Arena
+    ) -> alb_rows_args {
+        unsafe alb_rows_args(
+            m: x.rows, n: x.columns, src: arena.floats(x), src_stride: x.rowStride,
+            ids: ids.map { unsafe UnsafePointer(arena.integers($0)) }, dst: arena.floats(y), dst_stride: stride)
+    }
+}

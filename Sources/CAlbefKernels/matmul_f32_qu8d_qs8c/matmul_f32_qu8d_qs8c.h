@@ -1,0 +1,24 @@
+#ifndef ALB_MATMUL_F32_QU8D_QS8C_H
+#define ALB_MATMUL_F32_QU8D_QS8C_H
+
+#include "../common/tiles.h"
+#include "../common/variant.h"
+#include "alb_matmul.h"
+
+/// Depth steps of one channel that lie together.
+#define ALB_GROUP 4
+
+/// A variant with the shape of its tiles.
+typedef struct {
+    alb_isa isa;
+    size_t height, width;
+    void (*run)(const alb_matmul_int8_args *args, alb_tile tile);
+} alb_matmul_int8_variant;
+
+extern const alb_matmul_int8_variant alb_matmul_f32_qu8d_qs8c_table[];
+
+void alb_matmul_f32_qu8d_qs8c__scalar(const alb_matmul_int8_args *args, alb_tile tile);
+void alb_matmul_f32_qu8d_qs8c__avx2(const alb_matmul_int8_args *args, alb_tile tile);
+void alb_matmul_f32_qu8d_qs8c__avx512vnni(const alb_matmul_int8_args *args, alb_tile tile);
+
+#endif

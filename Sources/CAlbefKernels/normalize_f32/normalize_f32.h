@@ -1,0 +1,18 @@
+#ifndef ALB_NORMALIZE_F32_H
+#define ALB_NORMALIZE_F32_H
+
+#include "../common/variant.h"
+#include "alb_rows.h"
+
+extern const alb_variant alb_l2_normalize_f32_table[];
+extern const alb_variant alb_sum_f32_table[];
+
+// Parts are rows.
+void alb_l2_normalize_f32__scalar(void *context, size_t begin, size_t end, int worker);
+void alb_l2_normalize_f32__avx2(void *context, size_t begin, size_t end, int worker);
+void alb_l2_normalize_f32__avx512vnni(void *context, size_t begin, size_t end, int worker);
+void alb_sum_f32__scalar(void *context, size_t begin, size_t end, int worker);
+void alb_sum_f32__avx2(void *context, size_t begin, size_t end, int worker);
+void alb_sum_f32__avx512vnni(void *context, size_t begin, size_t end, int worker);
+
+#endif

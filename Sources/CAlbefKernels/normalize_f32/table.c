@@ -1,0 +1,19 @@
+#include "normalize_f32.h"
+
+const alb_variant alb_l2_normalize_f32_table[] = {
+#if defined(__x86_64__)
+    {ALB_ISA_AVX512VNNI, alb_l2_normalize_f32__avx512vnni},
+    {ALB_ISA_AVX2, alb_l2_normalize_f32__avx2},
+#endif
+    {ALB_ISA_SCALAR, alb_l2_normalize_f32__scalar},
+};
+
+alb_isa alb_l2_normalize_f32_variant(alb_isa ceiling) { return alb_select(alb_l2_normalize_f32_table, ceiling)->isa; }
+
+const alb_variant alb_sum_f32_table[] = {
+#if defined(__x86_64__)
+    {ALB_ISA_AVX512VNNI, alb_sum_f32__avx512vnni},
+    {ALB_ISA_AVX2, alb_sum_f32__avx2},
+#endif
+    {ALB_ISA_SCALAR, alb_sum_f32__scalar},
+};

@@ -1,0 +1,11 @@
+#include "quantize_qu8d_f32.h"
+
+const alb_variant alb_quantize_qu8d_f32_table[] = {
+#if defined(__x86_64__)
+    {ALB_ISA_AVX512VNNI, alb_quantize_qu8d_f32__avx512vnni},
+    {ALB_ISA_AVX2, alb_quantize_qu8d_f32__avx2},
+#endif
+    {ALB_ISA_SCALAR, alb_quantize_qu8d_f32__scalar},
+};
+
+alb_isa alb_quantize_qu8d_f32_variant(alb_isa ceiling) { return alb_select(alb_quantize_qu8d_f32_table, ceiling)->isa; }
