@@ -146,7 +146,8 @@ public final class ModelFile: Sendable {
             let end = weightsOffset + offset + size
             let gap = min(Format.aligned(end), file.byteCount) - end
             guard file.copy(at: end, count: gap)?.allSatisfy({ $0 == 0 }) == true else {
-                throw .malformed(path: path, field: "padding behind '\(tensor.name)'", found: "not zero", expected: "zeros")
+                throw .malformed(
+                    path: path, field: "padding behind '\(tensor.name)'", found: "not zero", expected: "zeros")
             }
         }
     }

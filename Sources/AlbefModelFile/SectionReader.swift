@@ -63,7 +63,8 @@ struct SectionReader {
         }
     }
 
-    static func encodeConfiguration(_ configuration: ModelConfiguration, _ precision: Precision, _ task: ModelTask) -> [UInt8] {
+    /// The bytes that ``configuration()`` reads.
+    static func encode(_ configuration: ModelConfiguration, _ precision: Precision, _ task: ModelTask) -> [UInt8] {
         let json: JSONValue = [
             "task": .string(task.rawValue), "precision": .string(precision.rawValue), "configuration": configuration.json,
         ]

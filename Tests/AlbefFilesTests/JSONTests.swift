@@ -50,6 +50,9 @@ struct JSONTests {
         _ = try JSONValue(parsing: "[" + Array(repeating: "[[]]", count: 1000).joined(separator: ",") + "]")
     }
 
+    @Test("a value is small enough for the stated bound on memory: 24 bytes for the two of `0,`, doubled by growing arrays")
+    func size() { #expect(MemoryLayout<JSONValue>.stride <= 24 && MemoryLayout<JSONMember>.stride <= 40) }
+
     @Test("an error says where it is and what could stand there")
     func position() {
         let error = failure { _ = try JSONValue(parsing: "{\"a\": [1, x]}") } as? JSONError
