@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// Writes a file that appears whole or not at all: into a temporary file beside the target, synced, then renamed.
 ///
@@ -13,29 +12,24 @@ public final class AtomicFileWriter {
     public private(set) var byteCount = 0
 
     private let target: String
-    private let temporary: String
-    /// True while the temporary file has no name.
-    private var isNameless: Bool
+    /// nil while the temporary file has no name.
+    private var temporary: String?
     private var descriptor: CInt
     private var buffer: [UInt8] = []
     private static let bufferSize = 1 << 18
-    private static let counter = Atomic<Int>(0)
 
     /// Creates the temporary file. A symbolic link at `path` is followed; a folder or device there is refused.
     public init(path: String) throws(FileError) {
         guard !path.isEmpty, !path.utf8.contains(0) else { throw .unwritable(path: path, reason: "not a file's name") }
         target = try AtomicFileWriter.resolve(path)
-        let number = AtomicFileWriter.counter.add(1, ordering: .relaxed).newValue
-        // A short name of its own: the target's may be as long as the file system allows.
-        temporary = System.folder(of: target) + "/.albef-\(getpid())-\(number).tmp"
         self.path = path
-        let name = temporary
-        let nameless = AtomicFileWriter.openNameless(in: System.folder(of: target))
-        isNameless = nameless >= 0
-        descriptor =
-            isNameless
-            ? nameless
-            : System.retrying { unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
+        let folder = System.folder(of: target)
+        descriptor = AtomicFileWriter.openNameless(in: folder)
+        if descriptor < 0 {
+            (temporary, descriptor) = AtomicFileWriter.firstFree(in: folder) { name in
+                System.retrying { unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
+            }
+        }
         guard descriptor >= 0 else { throw System.writeError(path) }
     }
 
@@ -80,14 +74,7 @@ public final class AtomicFileWriter {
             try flush()
             let file = descriptor
             guard System.retrying({ fsync(file) }) == 0 else { throw System.writeError(path) }
-            if isNameless {
-                let link = "/proc/self/fd/\(file)"
-                guard unsafe linkat(AT_FDCWD, link, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0 else {
-                    throw System.writeError(path)
-                }
-                isNameless = false
-            }
-            guard unsafe rename(temporary, target) == 0 else { throw System.writeError(path) }
+            try rename()
         } catch {
             discard()
             throw error
@@ -103,11 +90,36 @@ public final class AtomicFileWriter {
         }
     }
 
+    /// Gives the target's name to the temporary file. A file without a name gets one of its own first, because a link cannot
+    /// replace another file.
+    private func rename() throws(FileError) {
+        if temporary == nil {
+            let open = "/proc/self/fd/\(descriptor)"
+            let (name, result) = AtomicFileWriter.firstFree(in: System.folder(of: target)) { name in
+                unsafe linkat(AT_FDCWD, open, AT_FDCWD, name, AT_SYMLINK_FOLLOW)
+            }
+            guard result == 0 else { throw System.writeError(path) }
+            temporary = name
+        }
+        guard let temporary, unsafe Glibc.rename(temporary, target) == 0 else { throw System.writeError(path) }
+    }
+
+    /// Tries short names of this process's own (the target's may be as long as the file system allows) until one is free:
+    /// whoever creates a number first has it. Returns the last name and what `create` made of it.
+    private static func firstFree(in folder: String, _ create: (String) -> CInt) -> (String, CInt) {
+        for number in 0..<10_000 {
+            let name = folder + "/.albef-\(getpid())-\(number).tmp"
+            let result = create(name)
+            if result >= 0 || errno != EEXIST { return (name, result) }
+        }
+        return ("", -1)
+    }
+
     private func discard() {
         guard descriptor >= 0 else { return }
         close(descriptor)
         descriptor = -1
-        if !isNameless { unsafe unlink(temporary) }
+        if let temporary { unsafe unlink(temporary) }
     }
 
     /// Opens a file that no folder lists; -1 where the file system has none, or where it could not be given a name later.

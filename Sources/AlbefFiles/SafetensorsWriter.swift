@@ -71,7 +71,8 @@ public struct SafetensorsWriter: Sendable {
         var names: Set<String> = ["__metadata__"]
         for item in ordered {
             guard names.insert(item.name).inserted else {
-                throw .malformed(path: path, field: "name '\(item.name)'", found: "there twice", expected: "every name once")
+                throw .malformed(
+                    path: path, field: "name '\(item.name)'", found: "there twice", expected: "every name once")
             }
             let end = offset + item.content.byteCount
             members.append(

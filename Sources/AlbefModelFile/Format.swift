@@ -130,10 +130,14 @@ public struct TensorEntry: Sendable, Equatable {
     }
 }
 
-/// Appends little-endian integers.
+/// Writes and reads little-endian integers.
 extension [UInt8] {
-    mutating func append(little value: UInt32) { for shift in 0..<4 { append(UInt8(truncatingIfNeeded: value >> (8 * shift))) } }
-    mutating func append(little value: UInt64) { for shift in 0..<8 { append(UInt8(truncatingIfNeeded: value >> (8 * shift))) } }
+    mutating func append(little value: UInt32) {
+        for shift in 0..<4 { append(UInt8(truncatingIfNeeded: value >> (8 * shift))) }
+    }
+    mutating func append(little value: UInt64) {
+        for shift in 0..<8 { append(UInt8(truncatingIfNeeded: value >> (8 * shift))) }
+    }
     mutating func append(little value: Int) { append(little: UInt64(value)) }
 
     /// The little-endian integer at an offset that lies inside.

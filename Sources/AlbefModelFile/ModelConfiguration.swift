@@ -113,8 +113,10 @@ public struct ModelConfiguration: Sendable, Equatable {
         if !holds { throw ConfigurationError(key: key, found: "\(value)", expected: expected) }
     }
 
+    private typealias Field = WritableKeyPath<ModelConfiguration, Int> & Sendable
+
     /// JSON keys of the whole numbers in their order, with the range of each.
-    private static let fields: [(key: String, field: WritableKeyPath<ModelConfiguration, Int> & Sendable, range: ClosedRange<Int>)] = [
+    private static let fields: [(key: String, field: Field, range: ClosedRange<Int>)] = [
         ("image_size", \.imageSize, 1...4096), ("patch_size", \.patchSize, 1...4096),
         ("vision_width", \.visionWidth, 1...8192), ("vision_layers", \.visionLayers, 1...256),
         ("vision_heads", \.visionHeads, 1...8192), ("text_width", \.textWidth, 1...8192),

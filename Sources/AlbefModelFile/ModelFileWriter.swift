@@ -147,7 +147,7 @@ public final class ModelFileWriter {
         do throws(FileError) {
             try pad()
             sections.append(try write(.tensors, TensorTable.encode(tensors), compressed: false))
-            let settings = SectionReader.encodeConfiguration(configuration, precision, task)
+            let settings = SectionReader.encode(configuration, precision, task)
             sections.append(try write(.configuration, settings, compressed: false))
             sections.append(try write(.vocabulary, Lines.encode(vocabulary), compressed: true))
             if let answers { sections.append(try write(.answers, Lines.encode(answers), compressed: true)) }

@@ -87,8 +87,10 @@ struct SectionTable {
                     encoding == 0 ? "\(stored)" : "at most \(Format.maximumExpansion) times its stored \(stored) bytes")
             }
             place = Format.aligned(offset + stored)
-            guard place <= end, file.copy(at: offset + stored, count: place - offset - stored)?.allSatisfy({ $0 == 0 }) == true
-            else { throw malformed("padding behind \(name)", "not zero", "zeros up to a multiple of \(Format.alignment)") }
+            let padding = place <= end ? file.copy(at: offset + stored, count: place - offset - stored) : nil
+            guard let padding, padding.allSatisfy({ $0 == 0 }) else {
+                throw malformed("padding behind \(name)", "not zero", "zeros up to a multiple of \(Format.alignment)")
+            }
             sections.append(
                 SectionEntry(
                     kind: kind, code: code, isCompressed: encoding == 1, offset: offset, storedSize: stored, size: size,

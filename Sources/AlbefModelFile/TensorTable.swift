@@ -1,6 +1,6 @@
 import AlbefTensor
 
-/// The rows of the tensor table, checked: the tensors' blocks fill the weights without holes, overlaps or order of their own.
+/// The rows of the tensor table, checked: the tensors' blocks fill the weights without holes or overlaps.
 struct TensorTable {
     let tensors: [TensorEntry]
     let index: [String: Int]
@@ -20,7 +20,8 @@ struct TensorTable {
         let namesStart = Format.tensorTableHead + count * Format.tensorRowSize
         guard namesStart + nameBytes == bytes.count, bytes.uint64(at: 8) == 0 else {
             throw malformed(
-                "size", "\(bytes.count) bytes", "\(namesStart + nameBytes) for \(count) rows and \(nameBytes) bytes of names")
+                "size", "\(bytes.count) bytes",
+                "\(namesStart + nameBytes) for \(count) rows and \(nameBytes) bytes of names")
         }
         var tensors: [TensorEntry] = []
         var index: [String: Int] = [:]
@@ -31,7 +32,8 @@ struct TensorTable {
         for number in 0..<count {
             let row = Format.tensorTableHead + number * Format.tensorRowSize
             let (nameOffset, nameLength) = (Int(bytes.uint32(at: row + 72)), Int(bytes.uint32(at: row + 76)))
-            guard nameOffset == nameEnd, (1...Format.maximumNameLength).contains(nameLength), nameLength <= nameBytes - nameEnd
+            guard nameOffset == nameEnd, (1...Format.maximumNameLength).contains(nameLength),
+                nameLength <= nameBytes - nameEnd
             else {
                 throw malformed(
                     "name of row \(number)", "\(nameLength) bytes at \(nameOffset)",
@@ -52,7 +54,7 @@ struct TensorTable {
                 guard offset == place, entry.sizes[block] <= weightsSize - place else {
                     throw malformed(
                         "block \(block) of '\(name)'", "\(entry.sizes[block]) bytes at \(offset)",
-                        "to begin at \(place), where the block before ends, and to end in the weights' \(weightsSize) bytes")
+                        "to begin at \(place), behind the block before, and to end in the weights' \(weightsSize) bytes")
                 }
                 place += entry.sizes[block]
             }
