@@ -62,7 +62,7 @@ let package = Package(
         .target(
             name: "AlbefExport",
             dependencies: ["AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTokenizer", "Albef"],
-            swiftSettings: swiftSettings),
+            exclude: ["README.md"], swiftSettings: swiftSettings),
 
         // Commands
         .executableTarget(

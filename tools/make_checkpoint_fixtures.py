@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import collections
 import os
-import sys
 from pathlib import Path
 
 import torch
@@ -58,8 +57,9 @@ class Call:
         return (os.system, ("touch executed-by-a-checkpoint",))
 
 
-def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def write(folder: Path) -> None:
+    """Writes every file of the fixtures."""
+    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=1e-3)
@@ -73,11 +73,11 @@ def main() -> None:
         "config": {"image_res": 256, "args": argparse.Namespace(seed=42, output=Path("out"))},
         "epoch": 3,
     }
-    torch.save(trained, FOLDER / "wrapped.pth")
-    torch.save(state_dict(), FOLDER / "flat_protocol5.pth", pickle_protocol=5)
-    torch.save({"model": {"float32": counted(3, 4)}, "hook": Call()}, FOLDER / "hostile_call.pth")
-    torch.save(layer, FOLDER / "module.pth")
+    torch.save(trained, folder / "wrapped.pth")
+    torch.save(state_dict(), folder / "flat_protocol5.pth", pickle_protocol=5)
+    torch.save({"model": {"float32": counted(3, 4)}, "hook": Call()}, folder / "hostile_call.pth")
+    torch.save(layer, folder / "module.pth")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    write(FOLDER)

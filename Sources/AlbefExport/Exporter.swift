@@ -7,6 +7,9 @@ import AlbefModelFile
 /// The checkpoint is mapped and read one tensor at a time; the model file appears whole or not at all. The same checkpoint,
 /// settings and exporter give the same bytes.
 public struct Exporter {
+    /// So that 32-bit sums of products of bytes cannot overflow.
+    private static let maximumInt8Depth = 32_768
+
     private let options: ExportOptions
     private let index: WeightIndex
     private let heads: Set<ModelHead>
@@ -38,7 +41,7 @@ public struct Exporter {
             inference, try ConfigurationSource.all(path: options.configuration, checkpoint: checkpoint),
             path: options.checkpoint)
         layout = ModelLayout(configuration, heads: heads)
-        try Exporter.check(layout, index)
+        try Exporter.check(layout, index, options.precision)
         task = try Exporter.label(options, checkpoint, heads)
         vocabulary = try TextAssets.vocabulary(
             path: options.vocabulary, checkpoint: checkpoint, size: configuration.vocabSize)
@@ -71,7 +74,7 @@ public struct Exporter {
     }
 
     /// Refuses a checkpoint that lacks a weight, or has one of another shape than the rest of the model asks for.
-    private static func check(_ layout: ModelLayout, _ index: WeightIndex) throws(ExportError) {
+    private static func check(_ layout: ModelLayout, _ index: WeightIndex, _ precision: Precision) throws(ExportError) {
         let path = index.checkpoint.path
         let missing = layout.entries.map(\.name).filter { index[$0] == nil }
         guard missing.isEmpty else { throw .missingTensors(path: path, names: missing) }
@@ -82,6 +85,11 @@ public struct Exporter {
             }
             guard tensor.type.isFloatingPoint else {
                 throw .notFloatingPoint(path: path, tensor: tensor.name, type: tensor.type)
+            }
+            if case .matrix(_, let depth) = entry.form, precision == .int8, depth > maximumInt8Depth {
+                throw .malformed(
+                    path: path, field: tensor.name,
+                    reason: "\(depth) inputs; int8 matrices have at most \(maximumInt8Depth). Use --precision float32")
             }
         }
     }

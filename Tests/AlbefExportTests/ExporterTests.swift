@@ -188,6 +188,17 @@ struct ExporterTests {
         #expect(message { try export(sample) }?.hasSuffix("tensor 'text_proj.bias' has shape [4], expected [5]") == true)
     }
 
+    @Test("a matrix too deep for 32-bit sums is refused as int8, and exported as float32")
+    func depth() throws {
+        var sample = SampleModel("depth", width: 64)
+        let patch = 106
+        sample.tensors["visual_encoder.patch_embed.proj.weight"] = (
+            [64, 3, patch, patch], Array(repeating: 1, count: 64 * 3 * patch * patch)
+        )
+        #expect(message { try export(sample) }?.contains("33708 inputs; int8 matrices have at most 32768") == true)
+        #expect(try export(sample) { $0.precision = .float32 }.model.configuration.patchSize == patch)
+    }
+
     @Test("a refused export leaves the file that stood at the output")
     func refusedExport() throws {
         let sample = SampleModel("kept")
