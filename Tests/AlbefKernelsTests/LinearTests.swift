@@ -44,6 +44,18 @@ struct LinearTests {
         }
     }
 
+    @Test("many bands of rows and panels of channels", arguments: [(577, 130, 100), (100, 520, 33), (61, 1000, 8)])
+    func manyTiles(m: Int, n: Int, k: Int) {
+        var random = TestRandom("many tiles \(m)")
+        let integers = Int8Case(m, n, k, index: 7, placement: .atEnd, random: &random)
+        let floats = FloatCase(m, n, k, index: 8, placement: .atEnd, random: &random)
+        let expected = (integers.run(reference), floats.run(reference))
+        for setting in Setting.all {
+            #expect(integers.run(setting).firstDifference(from: expected.0) == nil, "\(setting)")
+            #expect(floats.run(setting).firstDifference(from: expected.1) == nil, "\(setting)")
+        }
+    }
+
     @Test("the scalar int8 product is the product of the dequantised factors", arguments: [1, 4, 5, 63, 130])
     func int8Reference(k: Int) {
         var random = TestRandom("int8 reference \(k)")

@@ -14,6 +14,9 @@ ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 #define HEIGHT 6
 #define BLOCKS 4
 
+// Elements of an output, about two second-level caches, from which its lines are fetched ahead.
+#define LARGE_OUTPUT ((size_t)512 * 1024)
+
 typedef int32_t tile_sums[HEIGHT][BLOCKS][ALB_BLOCK];
 
 /// Sums of products of `rows` rows with `blocks` blocks of channels; both are constants where it is inlined.
@@ -55,6 +58,11 @@ static void accumulate_any(size_t rows, size_t blocks, size_t k, const uint8_t *
 void alb_matmul_f32_qu8d_qs8c__avx512vnni(const alb_matmul_int8_args *a, alb_tile tile) {
     const size_t blocks = (tile.channels + ALB_BLOCK - 1) / ALB_BLOCK;
     tile_sums sums;
+    // Lines of an output that outgrows the caches are fetched while the tile is computed: storing it would stall on them.
+    if (a->m * a->n > LARGE_OUTPUT)
+        for (size_t r = 0; r < tile.rows; r++)
+            for (size_t n = 0; n < tile.channels; n += ALB_BLOCK)
+                __builtin_prefetch(a->dst + (tile.row + r) * a->dst_stride + tile.channel + n, 1);
     accumulate_any(tile.rows, blocks, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, sums);
     for (size_t b = 0; b < blocks; b++) {
         const size_t channel = tile.channel + b * ALB_BLOCK;
