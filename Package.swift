@@ -46,6 +46,7 @@ let package = Package(
         .target(name: "AlbefTokenizer", swiftSettings: swiftSettings),
         .target(
             name: "AlbefImage", dependencies: ["AlbefTensor", "AlbefFiles", "AlbefKernels", "CImageCodecs"],
+            exclude: ["README.md"],
             swiftSettings: swiftSettings),
         .target(
             name: "AlbefLayers", dependencies: ["AlbefTensor", "AlbefKernels", "AlbefModelFile"],

@@ -1,5 +1,6 @@
 #include "resample.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "alb_threads.h"
@@ -35,11 +36,23 @@ static size_t weight_count(size_t src_width, size_t dst_width) {
     return src_width != dst_width && count <= MAXIMUM_WEIGHTS ? count : 0;
 }
 
-size_t alb_resample_rgb_scratch(int threads, size_t src_width, size_t src_height, size_t dst_width, size_t dst_height) {
-    (void)src_height;
+// What Pillow's Python code does before it comes to the resize itself: of a picture more than a hundred times as high as wide
+// that shrinks in height, the vertical pass is done first.
+static bool vertical_first(size_t src_width, size_t src_height, size_t dst_width, size_t dst_height) {
+    return src_height > src_width * 100 && dst_height < src_height && dst_width != src_width;
+}
+
+static size_t scratch_once(int threads, size_t src_width, size_t dst_width, size_t dst_height) {
     return align(dst_width * sizeof(alb_resample_span)) + align(dst_height * sizeof(alb_resample_span)) +
            align(weight_count(src_width, dst_width) * sizeof(int32_t)) + align(dst_width * dst_height * 3 * sizeof(int32_t)) +
            align((size_t)(threads < 1 ? 1 : threads) * dst_width * 3);
+}
+
+size_t alb_resample_rgb_scratch(int threads, size_t src_width, size_t src_height, size_t dst_width, size_t dst_height) {
+    size_t last = scratch_once(threads, src_width, dst_width, dst_height);
+    if (!vertical_first(src_width, src_height, dst_width, dst_height)) return last;
+    size_t first = scratch_once(threads, src_width, src_width, dst_height);
+    return align(src_width * dst_height * 3) + (first > last ? first : last);
 }
 
 static void row_without_table(const resample_context *context, const uint8_t *src, uint8_t *dst) {
@@ -108,7 +121,7 @@ static const alb_resample_variant *choose(alb_isa ceiling) {
 
 alb_isa alb_resample_rgb_variant(alb_isa ceiling) { return choose(ceiling)->isa; }
 
-void alb_resample_rgb(
+static void resample_once(
     alb_isa isa, int threads, const uint8_t *src, size_t src_width, size_t src_height, uint8_t *dst, size_t dst_width,
     size_t dst_height, void *scratch) {
     uint8_t *rest = scratch;
@@ -138,4 +151,17 @@ void alb_resample_rgb(
     }
     // Each part reads the source rows around its border again, so parts are not made small.
     alb_parallel_for(threads, dst_height, 8, part, &context);
+}
+
+void alb_resample_rgb(
+    alb_isa isa, int threads, const uint8_t *src, size_t src_width, size_t src_height, uint8_t *dst, size_t dst_width,
+    size_t dst_height, void *scratch) {
+    if (!vertical_first(src_width, src_height, dst_width, dst_height)) {
+        resample_once(isa, threads, src, src_width, src_height, dst, dst_width, dst_height, scratch);
+        return;
+    }
+    uint8_t *rest = scratch;
+    uint8_t *between = take(&rest, src_width * dst_height * 3);
+    resample_once(isa, threads, src, src_width, src_height, between, src_width, dst_height, rest);
+    resample_once(isa, threads, between, src_width, dst_height, dst, dst_width, dst_height, rest);
 }
