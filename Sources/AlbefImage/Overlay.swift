@@ -38,7 +38,7 @@ private func drawOutline(_ box: [Float], on pixels: inout [UInt8], width: Int, h
     let top = pixel(box[1], height)
     let right = pixel(box[0] + box[2], width)
     let bottom = pixel(box[1] + box[3], height)
-    let line = max(1, max(width, height) / 200)
+    let line = max(1, max(width, height) / 400)
     // Rings from the outside in: black, white, black.
     let rings: [(range: Range<Int>, value: UInt8)] = [
         (0..<line, 0), (line..<(3 * line), 255), ((3 * line)..<(4 * line), 0),
