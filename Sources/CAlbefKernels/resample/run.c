@@ -16,7 +16,7 @@ typedef struct {
     size_t src_width, dst_width, dst_height;
     const alb_resample_span *columns;  // [dst_width]; null where the width does not change
     const alb_resample_span *rows;     // [dst_height]; null where the height does not change
-    const int32_t *weights;            // [dst_width][taps]; null where they are not tabulated
+    const uint8_t *weights;            // [dst_width][taps * 4]; null where they are not tabulated
     size_t taps;
     int32_t *sums;   // [dst_height][dst_width * 3]
     uint8_t *lines;  // [threads][dst_width * 3]
@@ -24,11 +24,11 @@ typedef struct {
 
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Most inputs of one output: support on both sides of the centre.
+// Most inputs of one output, support on both sides of the centre, padded.
 static size_t tap_count(size_t n_src, size_t n_dst) {
     size_t ceiling = n_src > n_dst ? (2 * n_src + n_dst - 1) / n_dst : 2;
-    size_t taps = 2 * ceiling + 2;
-    return taps < n_src ? taps : n_src;
+    size_t taps = 2 * ceiling + 2 < n_src ? 2 * ceiling + 2 : n_src;
+    return (taps + ALB_RESAMPLE_TAPS - 1) / ALB_RESAMPLE_TAPS * ALB_RESAMPLE_TAPS;
 }
 
 static size_t weight_count(size_t src_width, size_t dst_width) {
@@ -130,7 +130,7 @@ static void resample_once(
         .dst_height = dst_height};
     alb_resample_span *columns = take(&rest, dst_width * sizeof(alb_resample_span));
     alb_resample_span *rows = take(&rest, dst_height * sizeof(alb_resample_span));
-    int32_t *weights = take(&rest, weight_count(src_width, dst_width) * sizeof(int32_t));
+    uint8_t *weights = take(&rest, weight_count(src_width, dst_width) * sizeof(int32_t));
     context.sums = take(&rest, dst_width * dst_height * 3 * sizeof(int32_t));
     context.lines = take(&rest, (size_t)(threads < 1 ? 1 : threads) * dst_width * 3);
     if (src_width != dst_width) {
@@ -144,9 +144,7 @@ static void resample_once(
     if (weight_count(src_width, dst_width) > 0) {
         context.taps = tap_count(src_width, dst_width);
         for (size_t x = 0; x < dst_width; x++)
-            for (size_t j = 0; j < context.taps; j++)
-                weights[x * context.taps + j] =
-                    j < columns[x].count ? alb_resample_weight(&columns[x], columns[x].first + j) : 0;
+            context.variant->pack(&columns[x], context.taps, weights + x * context.taps * sizeof(int32_t));
         context.weights = weights;
     }
     // Each part reads the source rows around its border again, so parts are not made small.
