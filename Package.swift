@@ -76,7 +76,9 @@ let package = Package(
             ], swiftSettings: swiftSettings),
         .executableTarget(
             name: "albef-bench",
-            dependencies: ["AlbefKernels", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "AlbefFiles", "AlbefKernels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: swiftSettings),
 
         // Tests

@@ -41,6 +41,7 @@ extension Kernels {
             ("quantize_qu8d_f32", alb_quantize_qu8d_f32_variant(isa.code)),
             ("layer_norm_f32", alb_layer_norm_f32_variant(isa.code)),
             ("softmax_f32", alb_softmax_f32_variant(isa.code)),
+            ("map_f32", alb_map_f32_variant(isa.code)),
             ("l2_normalize_f32", alb_l2_normalize_f32_variant(isa.code)),
         ]
         return choices.map { KernelReport(operation: $0.0, variant: ISA(code: $0.1).rawValue) }

@@ -30,7 +30,9 @@ static inline alb_row_quantization alb_quantization_of(float lo, float hi) {
     float range = hi - lo;
     if (range < ALB_SMALLEST_RANGE) return (alb_row_quantization){0.0f, 0.0f, 0};
     float inverse = 255.0f / range;
-    return (alb_row_quantization){range / 255.0f, inverse, alb_rne(-lo * inverse)};
+    int32_t zero_point = alb_rne(-lo * inverse);
+    // Negative only when a value is infinite.
+    return (alb_row_quantization){range / 255.0f, inverse, zero_point < 0 ? 0 : zero_point};
 }
 
 /// One value: clamp(rne(x * inverse) + zero_point, 0, 255).

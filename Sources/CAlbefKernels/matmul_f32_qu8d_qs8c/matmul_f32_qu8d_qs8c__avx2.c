@@ -9,45 +9,49 @@
 ALB_TARGET_BEGIN(ALB_AVX2_FEATURES)
 
 // Both factors are widened to 16 bits and multiplied by vpmaddwd, whose sums of two products are exact in 32 bits; vpmaddubsw
-// would saturate (255 * 127 twice is 64 770). 3 rows by 16 channels: 12 accumulators, each holding two partial sums of 4
-// channels.
-#define HEIGHT 3
-#define QUARTERS 4
+// would saturate (255 * 127 twice is 64 770). The even and the odd bytes of a group of 4 are two operands, so that a channel's
+// sum stays in its own 32-bit lane. 4 rows by 16 channels: 8 accumulators, 2 registers of weights and 2 of activations.
+#define HEIGHT 4
+#define HALVES 2
+#define LANES 8
 
 typedef int32_t tile_sums[HEIGHT][ALB_BLOCK];
 
 /// Sums of products of `rows` rows, a constant where it is inlined, with one block of channels.
 static inline __attribute__((always_inline)) void accumulate(
     const int rows, size_t k, const uint8_t *lhs, const int8_t *rhs, tile_sums sums) {
-    __m256i acc[HEIGHT][QUARTERS];
+    const __m256i low_bytes = _mm256_set1_epi16(0xff);
+    __m256i acc[HEIGHT][HALVES];
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
-        for (int q = 0; q < QUARTERS; q++) acc[r][q] = _mm256_setzero_si256();
+        for (int h = 0; h < HALVES; h++) acc[r][h] = _mm256_setzero_si256();
     for (size_t g = 0; g < k; g += ALB_GROUP) {
-        __m256i activations[HEIGHT];
+        __m256i even[HALVES], odd[HALVES];
+#pragma clang loop unroll(full)
+        for (int h = 0; h < HALVES; h++) {
+            const __m256i weights = _mm256_load_si256((const __m256i *)(rhs + g * ALB_BLOCK) + h);
+            even[h] = _mm256_srai_epi16(_mm256_slli_epi16(weights, 8), 8);
+            odd[h] = _mm256_srai_epi16(weights, 8);
+        }
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++) {
             int32_t four;
             memcpy(&four, lhs + (size_t)r * k + g, sizeof four);
-            activations[r] = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
-        }
+            const __m256i activations = _mm256_set1_epi32(four);
+            const __m256i even_activations = _mm256_and_si256(activations, low_bytes);
+            const __m256i odd_activations = _mm256_srli_epi16(activations, 8);
 #pragma clang loop unroll(full)
-        for (int q = 0; q < QUARTERS; q++) {
-            const __m256i weights = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(rhs + g * ALB_BLOCK) + q));
-#pragma clang loop unroll(full)
-            for (int r = 0; r < rows; r++)
-                acc[r][q] = _mm256_add_epi32(acc[r][q], _mm256_madd_epi16(activations[r], weights));
+            for (int h = 0; h < HALVES; h++) {
+                acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(even_activations, even[h]));
+                acc[r][h] = _mm256_add_epi32(acc[r][h], _mm256_madd_epi16(odd_activations, odd[h]));
+            }
         }
     }
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
-        for (int half = 0; half < 2; half++) {
-            // Within each 128-bit half, hadd puts the sums of 2 channels of either operand: 0 1 4 5 | 2 3 6 7.
-            __m256i pairs = _mm256_hadd_epi32(acc[r][2 * half], acc[r][2 * half + 1]);
-            _mm256_storeu_si256((__m256i *)(sums[r] + 8 * half), _mm256_permute4x64_epi64(pairs, 0xD8));
-        }
+        for (int h = 0; h < HALVES; h++) _mm256_storeu_si256((__m256i *)(sums[r] + LANES * h), acc[r][h]);
 }
 
 void alb_matmul_f32_qu8d_qs8c__avx2(const alb_matmul_int8_args *a, alb_tile tile) {
@@ -57,10 +61,11 @@ void alb_matmul_f32_qu8d_qs8c__avx2(const alb_matmul_int8_args *a, alb_tile tile
     switch (tile.rows) {
     case 1: accumulate(1, a->k, lhs, rhs, sums); break;
     case 2: accumulate(2, a->k, lhs, rhs, sums); break;
-    default: accumulate(3, a->k, lhs, rhs, sums); break;
+    case 3: accumulate(3, a->k, lhs, rhs, sums); break;
+    default: accumulate(4, a->k, lhs, rhs, sums); break;
     }
-    for (size_t half = 0; half < 2; half++) {
-        const size_t channel = tile.channel + half * 8;
+    for (size_t half = 0; half < HALVES; half++) {
+        const size_t channel = tile.channel + half * LANES;
         if (channel >= a->n) break;
         const __m256i mask = alb_mask_avx2(alb_lanes_avx2(channel, a->n));
         const __m256i rhs_sums = _mm256_loadu_si256((const __m256i *)(a->rhs_sums + channel));
@@ -70,7 +75,7 @@ void alb_matmul_f32_qu8d_qs8c__avx2(const alb_matmul_int8_args *a, alb_tile tile
         for (size_t r = 0; r < tile.rows; r++) {
             const size_t row = tile.row + r;
             __m256i zero = _mm256_mullo_epi32(_mm256_set1_epi32(a->lhs_zero_points[row]), rhs_sums);
-            __m256i sum = _mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)(sums[r] + 8 * half)), zero);
+            __m256i sum = _mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)(sums[r] + LANES * half)), zero);
             __m256 scale = _mm256_mul_ps(_mm256_set1_ps(a->lhs_scales[row]), rhs_scales);
             __m256 y = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, bias);
             y = alb_finish_avx2(y, &a->epilogue, row, channel, mask);

@@ -1,0 +1,14 @@
+#ifndef ALB_MAP_F32_H
+#define ALB_MAP_F32_H
+
+#include "../common/variant.h"
+#include "alb_map.h"
+
+extern const alb_variant alb_map_f32_table[];
+
+// Parts are rows.
+void alb_map_f32__scalar(void *context, size_t begin, size_t end, int worker);
+void alb_map_f32__avx2(void *context, size_t begin, size_t end, int worker);
+void alb_map_f32__avx512vnni(void *context, size_t begin, size_t end, int worker);
+
+#endif

@@ -1,0 +1,11 @@
+#include "map_f32.h"
+
+const alb_variant alb_map_f32_table[] = {
+#if defined(__x86_64__)
+    {ALB_ISA_AVX512VNNI, alb_map_f32__avx512vnni},
+    {ALB_ISA_AVX2, alb_map_f32__avx2},
+#endif
+    {ALB_ISA_SCALAR, alb_map_f32__scalar},
+};
+
+alb_isa alb_map_f32_variant(alb_isa ceiling) { return alb_select(alb_map_f32_table, ceiling)->isa; }

@@ -1,0 +1,146 @@
+import CAlbefKernels
+import Foundation
+import Testing
+
+private let lanes = 1 << 12
+
+/// Applies a function of the kernels to a block of numbers.
+private func apply(_ function: alb_function, _ x: UnsafePointer<Float>, _ count: Int, _ setting: Setting, _ y: UnsafeMutablePointer<Float>) {
+    var args = alb_map_args(function: function, m: 1, n: count, src: x, src_stride: count, dst: y, dst_stride: count)
+    alb_map_f32(setting.isa, setting.threads, &args)
+}
+
+private func value(_ function: alb_function, _ x: Float, _ setting: Setting) -> Float {
+    var y: Float = 0
+    withUnsafePointer(to: x) { apply(function, $0, 1, setting, &y) }
+    return y
+}
+
+/// The worst errors over bit patterns `first`, `first + step`, … below `end`: in units in the last place of float32, or absolute
+/// for erf; and whether every instruction set gave the scalar bytes.
+private func worst(_ function: alb_function, _ first: UInt32, _ end: UInt32, step: UInt32) -> (error: Double, equal: Bool) {
+    let x = UnsafeMutablePointer<Float>.allocate(capacity: lanes)
+    let y = UnsafeMutablePointer<Float>.allocate(capacity: lanes)
+    let other = UnsafeMutablePointer<Float>.allocate(capacity: lanes)
+    defer {
+        x.deallocate()
+        y.deallocate()
+        other.deallocate()
+    }
+    let fastest = Setting(isa: alb_isa_best(), threads: 1)
+    var error = 0.0, equal = true
+    var next = UInt64(first)
+    while next < UInt64(end) {
+        var count = 0
+        while count < lanes && next < UInt64(end) {
+            x[count] = Float(bitPattern: UInt32(next))
+            count += 1
+            next += UInt64(step)
+        }
+        apply(function, x, count, fastest, y)
+        // The scalar form calls the C library for each multiply-add; every 16th block is enough for the exhaustive run.
+        if step > 1 || next / UInt64(lanes) % 16 == 0 {
+            for isa in Setting.instructionSets {
+                apply(function, x, count, Setting(isa: isa, threads: 1), other)
+                if memcmp(y, other, count * 4) != 0 { equal = false }
+            }
+        }
+        var i = 0
+        while i < count {
+            let input = Double(x[i]), found = Double(y[i])
+            var e: Double
+            if function == ALB_FUNCTION_ERF {
+                e = abs(found - erf(input))
+            } else {
+                let exact = function == ALB_FUNCTION_EXP ? exp(input) : log(input)
+                let size = abs(exact)
+                // Exponent bits of a double give the unit in the last place of a float32 without a call.
+                let unit = Double(bitPattern: (size.bitPattern >> 52) << 52) * 0x1p-23
+                e = found == exact ? 0 : abs(found - exact) / unit
+            }
+            if !(e <= error) { error = e.isNaN ? .infinity : e }
+            i += 1
+        }
+    }
+    return (error, equal)
+}
+
+@Suite("exp, log, erf, GELU")
+struct FunctionTests {
+    static let exhaustive: UInt32 = slowTests ? 1 : 10_007
+
+    // A range of bit patterns per case, so that the slow run uses every core.
+    @Test("exp is within 2 ulp of exact where it is not 0", arguments: 0..<8)
+    func exponential(part: UInt32) {
+        let top = Float(88.72283).bitPattern, bottom = Float(87).bitPattern
+        let up = worst(ALB_FUNCTION_EXP, top / 8 * part, top / 8 * (part + 1), step: Self.exhaustive)
+        let sign: UInt32 = 0x8000_0000
+        let down = worst(
+            ALB_FUNCTION_EXP, sign + bottom / 8 * part, sign + bottom / 8 * (part + 1), step: Self.exhaustive)
+        #expect(up.error <= 2 && down.error <= 2, "\(up.error), \(down.error) ulp")
+        #expect(up.equal && down.equal)
+    }
+
+    @Test("log is within 2 ulp of exact for every positive number", arguments: 0..<8)
+    func logarithm(part: UInt32) {
+        let top = Float.infinity.bitPattern
+        let result = worst(ALB_FUNCTION_LOG, max(1, top / 8 * part), top / 8 * (part + 1), step: Self.exhaustive)
+        #expect(result.error <= 2, "\(result.error) ulp")
+        #expect(result.equal)
+    }
+
+    @Test("erf is within 2e-7 of exact", arguments: 0..<8)
+    func errorFunction(part: UInt32) {
+        let top = Float.infinity.bitPattern
+        for sign in [0, 0x8000_0000] as [UInt32] {
+            let result = worst(ALB_FUNCTION_ERF, sign + top / 8 * part, sign + top / 8 * (part + 1), step: Self.exhaustive)
+            #expect(result.error <= 2e-7, "\(result.error)")
+            #expect(result.equal)
+        }
+    }
+
+    @Test("every variant gives the scalar bytes over all lengths", arguments: [1, 7, 8, 9, 15, 16, 17, 33, 100])
+    func variants(n: Int) {
+        var random = TestRandom("functions \(n)")
+        let m = 3
+        let src = Guarded(random: &random, m * n, .atEnd)
+        for i in 0..<src.count where i % 3 == 0 { src.start[i] *= 100 }
+        for code in 0...ALB_FUNCTION_RELU.rawValue {
+            func run(_ setting: Setting) -> Guarded<Float> {
+                let dst = Guarded<Float>(m * n, .atEnd)
+                var args = alb_map_args(
+                    function: alb_function(rawValue: code), m: m, n: n, src: src.start, src_stride: n, dst: dst.start,
+                    dst_stride: n)
+                alb_map_f32(setting.isa, setting.threads, &args)
+                return dst
+            }
+            let expected = run(Setting(isa: ALB_ISA_SCALAR, threads: 1))
+            for setting in Setting.all {
+                let found = run(setting)
+                for i in 0..<expected.count {
+                    let (a, b) = (found.start[i], expected.start[i])
+                    #expect(a.bitPattern == b.bitPattern || a.isNaN && b.isNaN, "function \(code) of \(src.start[i]), \(setting)")
+                }
+            }
+        }
+    }
+
+    @Test("the edges of each function", arguments: Setting.instructionSets.map { Setting(isa: $0, threads: 1) })
+    func edges(setting: Setting) {
+        func exp(_ x: Float) -> Float { value(ALB_FUNCTION_EXP, x, setting) }
+        #expect(exp(0) == 1 && exp(-0.0) == 1)
+        #expect(exp(-87) > 0 && exp(Float(-87).nextDown) == 0 && exp(-.infinity) == 0)
+        #expect(exp(88.72283) < .infinity && exp(Float(88.72283).nextUp) == .infinity && exp(.infinity) == .infinity)
+        #expect(exp(.nan).isNaN)
+        func log(_ x: Float) -> Float { value(ALB_FUNCTION_LOG, x, setting) }
+        #expect(log(1) == 0 && log(0) == -.infinity && log(-0.0) == -.infinity && log(.infinity) == .infinity)
+        #expect(log(-1).isNaN && log(.nan).isNaN && log(-.leastNonzeroMagnitude).isNaN)
+        func erf(_ x: Float) -> Float { value(ALB_FUNCTION_ERF, x, setting) }
+        #expect(erf(0).bitPattern == 0 && erf(-0.0).bitPattern == 0x8000_0000)
+        #expect(erf(4) == 1 && erf(-4) == -1 && erf(.infinity) == 1 && erf(-.infinity) == -1 && erf(.nan).isNaN)
+        func gelu(_ x: Float) -> Float { value(ALB_FUNCTION_GELU, x, setting) }
+        #expect(gelu(0) == 0 && gelu(10) == 10 && gelu(-10) == 0 && abs(gelu(1) - 0.841_344_75) < 1e-6 && gelu(.nan).isNaN)
+        func relu(_ x: Float) -> Float { value(ALB_FUNCTION_RELU, x, setting) }
+        #expect(relu(-1) == 0 && relu(2) == 2 && relu(.nan).isNaN)
+    }
+}
