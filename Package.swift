@@ -34,15 +34,18 @@ let package = Package(
             name: "CAlbefKernels", cSettings: kernelFlags,
             linkerSettings: [.linkedLibrary(":libomp.so.5"), .linkedLibrary("m")]),
         .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png")]),
-        .target(name: "CSha256", cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra"])]),
+        .target(name: "CSha256", exclude: ["README.md"], cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
         // The library, from the bottom up
-        .target(name: "AlbefTensor", swiftSettings: spanSettings),
-        .target(name: "AlbefFiles", dependencies: ["AlbefTensor", "CSha256"], swiftSettings: spanSettings),
+        .target(name: "AlbefTensor", exclude: ["README.md"], swiftSettings: spanSettings),
+        .target(
+            name: "AlbefFiles", dependencies: ["AlbefTensor", "CSha256"], exclude: ["README.md"],
+            swiftSettings: spanSettings),
         .target(name: "AlbefKernels", dependencies: ["AlbefTensor", "CAlbefKernels"], swiftSettings: spanSettings),
         .target(
-            name: "AlbefModelFile", dependencies: ["AlbefTensor", "AlbefFiles", "CZstd"], swiftSettings: spanSettings),
+            name: "AlbefModelFile", dependencies: ["AlbefTensor", "AlbefFiles", "CZstd"], exclude: ["README.md"],
+            swiftSettings: spanSettings),
         .target(name: "AlbefTokenizer", swiftSettings: swiftSettings),
         .target(
             name: "AlbefImage", dependencies: ["AlbefTensor", "AlbefFiles", "AlbefKernels", "CImageCodecs"],

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// Writes a file that appears whole or not at all: into a temporary file beside the target, synced, then renamed.
 ///
@@ -16,18 +15,21 @@ public final class AtomicFileWriter {
     private var descriptor: CInt
     private var buffer: [UInt8] = []
     private static let bufferSize = 1 << 18
-    private static let counter = Atomic<Int>(0)
 
     /// Creates the temporary file. A symbolic link at `path` is followed; a folder or device there is refused.
     public init(path: String) throws(FileError) {
         guard !path.isEmpty, !path.utf8.contains(0) else { throw .unwritable(path: path, reason: "not a file's name") }
         target = try AtomicFileWriter.resolve(path)
-        let number = AtomicFileWriter.counter.add(1, ordering: .relaxed).newValue
-        // A short name of its own: the target's may be as long as the file system allows.
-        temporary = System.folder(of: target) + "/.albef-\(getpid())-\(number).tmp"
         self.path = path
-        let name = temporary
-        descriptor = System.retrying { unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
+        // A short name of its own: the target's may be as long as the file system allows. Whoever creates a number first,
+        // in this process or another, has it.
+        var (name, number) = ("", 0)
+        repeat {
+            name = System.folder(of: target) + "/.albef-\(getpid())-\(number).tmp"
+            descriptor = System.retrying { unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) }
+            number += 1
+        } while descriptor < 0 && errno == EEXIST && number < 10_000
+        temporary = name
         guard descriptor >= 0 else { throw System.writeError(path) }
     }
 

@@ -48,7 +48,7 @@ public final class ModelFile: Sendable {
         let file: MappedFile
         do throws(FileError) { file = try MappedFile(path: path) } catch { throw .file(error) }
         let table = try SectionTable(file)
-        let reader = SectionReader(file: file, sections: table.sections)
+        let reader = try SectionReader(file, table.sections)
         let weights = try reader.entry(.weights)
         let tensors = try TensorTable(try reader.content(.tensors), weightsSize: weights.storedSize, path: path)
         (configuration, precision, task) = try reader.configuration()

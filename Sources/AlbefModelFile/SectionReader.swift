@@ -1,32 +1,42 @@
 import AlbefFiles
 
-/// Reads the small sections of a mapped file, each only after its sum was compared.
+/// The small sections of a mapped file, each read once, after its sum was compared.
 struct SectionReader {
-    let file: MappedFile
-    let sections: [SectionEntry]
+    private let path: String
+    private let sections: [SectionEntry]
+    /// Decoded bytes of every known section but the weights.
+    private let contents: [SectionKind: [UInt8]]
+
+    init(_ file: MappedFile, _ sections: [SectionEntry]) throws(ModelFileError) {
+        var contents: [SectionKind: [UInt8]] = [:]
+        for section in sections {
+            guard let kind = section.kind, kind != .weights else { continue }
+            guard let stored = file.copy(at: section.offset, count: section.storedSize),
+                SHA256.digest(of: stored) == section.sum
+            else { throw .wrongSum(path: file.path, part: "\(kind) section") }
+            let decoded = section.isCompressed ? Compression.decompress(stored, size: section.size) : stored
+            guard let decoded else {
+                throw .malformed(
+                    path: file.path, field: "\(kind) section", found: "something else",
+                    expected: "one zstd frame of \(section.size) bytes")
+            }
+            contents[kind] = decoded
+        }
+        path = file.path
+        self.sections = sections
+        self.contents = contents
+    }
 
     func has(_ kind: SectionKind) -> Bool { sections.contains { $0.kind == kind } }
 
     func entry(_ kind: SectionKind) throws(ModelFileError) -> SectionEntry {
-        guard let section = sections.first(where: { $0.kind == kind }) else {
-            throw malformed("\(kind) section", "missing", "to be there")
-        }
+        guard let section = sections.first(where: { $0.kind == kind }) else { throw missing(kind) }
         return section
     }
 
     /// The decoded bytes of a section.
     func content(_ kind: SectionKind) throws(ModelFileError) -> [UInt8] {
-        let section = try entry(kind)
-        guard let stored = file.copy(at: section.offset, count: section.storedSize) else {
-            throw malformed("\(kind) section", "outside of the file", "to lie in it")
-        }
-        guard SHA256.digest(of: stored) == section.sum else {
-            throw .wrongSum(path: file.path, part: "\(kind) section")
-        }
-        guard section.isCompressed else { return stored }
-        guard let content = Compression.decompress(stored, size: section.size) else {
-            throw malformed("\(kind) section", "something else", "one zstd frame of \(section.size) bytes")
-        }
+        guard let content = contents[kind] else { throw missing(kind) }
         return content
     }
 
@@ -89,7 +99,9 @@ struct SectionReader {
         }
     }
 
+    private func missing(_ kind: SectionKind) -> ModelFileError { malformed("\(kind) section", "missing", "to be there") }
+
     private func malformed(_ field: String, _ found: String, _ expected: String) -> ModelFileError {
-        .malformed(path: file.path, field: field, found: found, expected: expected)
+        .malformed(path: path, field: field, found: found, expected: expected)
     }
 }
