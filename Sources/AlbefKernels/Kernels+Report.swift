@@ -43,6 +43,7 @@ extension Kernels {
             ("softmax_f32", alb_softmax_f32_variant(isa.code)),
             ("map_f32", alb_map_f32_variant(isa.code)),
             ("l2_normalize_f32", alb_l2_normalize_f32_variant(isa.code)),
+            ("resample_rgb", alb_resample_rgb_variant(isa.code)),
         ]
         return choices.map { KernelReport(operation: $0.0, variant: ISA(code: $0.1).rawValue) }
     }

@@ -1,6 +1,7 @@
 import AlbefFiles
 import AlbefImage
 import AlbefKernels
+import AlbefTestSupport
 import Foundation
 import Testing
 
@@ -54,16 +55,16 @@ struct DecodingTests {
     @Test("a missing file is missing input, a folder cannot be read")
     func missing() throws {
         let folder = try TemporaryFolder()
-        let absent = #expect(throws: ImageError.self) { try decodePicture(path: folder.path("none.jpg")) }
+        let absent = #expect(throws: ImageError.self) { try decodePicture(path: folder.file("none.jpg")) }
         #expect(absent?.kind == .missingInput)
-        let directory = #expect(throws: ImageError.self) { try decodePicture(path: folder.url.path) }
+        let directory = #expect(throws: ImageError.self) { try decodePicture(path: folder.path) }
         #expect(directory != nil)
     }
 
     @Test("content decides, not the name")
     func content() throws {
         let folder = try TemporaryFolder()
-        let copy = folder.path("picture.txt")
+        let copy = folder.file("picture.txt")
         try FileManager.default.copyItem(atPath: ImageFixtures.path("rgb.png"), toPath: copy)
         #expect(try decodePicture(path: copy) == decodePicture(path: ImageFixtures.path("rgb.png")))
     }
@@ -124,12 +125,12 @@ struct PNGTests {
         let folder = try TemporaryFolder()
         var noise = Noise(seed: width)
         let picture = Picture(width: width, height: height, pixels: noise.bytes(width * height * 3))
-        try writePNG(picture, to: folder.path("a.png"))
-        try writePNG(picture, to: folder.path("b.png"))
-        #expect(try decodePicture(path: folder.path("a.png")) == picture)
-        let first = try readFile(folder.path("a.png"), limit: 1 << 24)
-        #expect(try readFile(folder.path("b.png"), limit: 1 << 24) == first)
-        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.url.path).sorted() == ["a.png", "b.png"])
+        try writePNG(picture, to: folder.file("a.png"))
+        try writePNG(picture, to: folder.file("b.png"))
+        #expect(try decodePicture(path: folder.file("a.png")) == picture)
+        let first = try readFile(folder.file("a.png"), limit: 1 << 24)
+        #expect(try readFile(folder.file("b.png"), limit: 1 << 24) == first)
+        #expect(try folder.names() == ["a.png", "b.png"])
     }
 
     @Test("a folder that does not exist is an error of input and output")

@@ -1,5 +1,6 @@
 import AlbefFiles
 import AlbefImage
+import AlbefKernels
 import Foundation
 
 /// What `tools/generate_image_fixtures.py` writes.
@@ -34,19 +35,14 @@ struct ImageFixtures: Decodable {
     static func path(_ name: String) -> String { folder.appending(path: name).path }
 }
 
-/// A folder that is removed with this value's last reference.
-final class TemporaryFolder {
-    let url: URL
-
-    init() throws {
-        url = FileManager.default.temporaryDirectory.appending(path: "albef-image-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+/// Every instruction set of this CPU up to the one that `ALBEF_FORCE_ISA` names.
+let testedISAs: [ISA] = {
+    let name = ProcessInfo.processInfo.environment["ALBEF_FORCE_ISA"] ?? ISA.best.rawValue
+    guard let end = ISA.supported.firstIndex(where: { $0.rawValue == name }) else {
+        preconditionFailure("ALBEF_FORCE_ISA names '\(name)', which does not run here")
     }
-
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    func path(_ name: String) -> String { url.appending(path: name).path }
-}
+    return Array(ISA.supported[...end])
+}()
 
 /// The bytes of a linear congruential generator; the fixtures' script has the same.
 struct Noise {

@@ -93,7 +93,7 @@ struct HeatmapTests {
             map, rows: rows, columns: columns, to: (toRows, toColumns))
         let naive = naiveUpsample(map, rows, columns, toRows, toColumns)
         for (a, b) in zip(reference, naive) { #expect(abs(Double(a) - b) < 1e-6) }
-        for isa in ISA.supported {
+        for isa in testedISAs {
             for threads in [1, 2, 3, 8] {
                 let result = try Kernels(isa: isa, threads: threads).upsample(
                     map, rows: rows, columns: columns, to: (toRows, toColumns))
@@ -250,7 +250,7 @@ struct OverlayTests {
         let box: [Float] = [1, 1, Float(size[0]) * 0.7, Float(size[1]) * 0.7]
         let reference = renderOverlay(picture, heatmap: heatmap, box: box, kernels: try Kernels(isa: .scalar, threads: 1))
         #expect(reference.width == size[0] && reference.height == size[1])
-        for isa in ISA.supported {
+        for isa in testedISAs {
             for threads in [1, 2, 3, 8] {
                 let kernels = try Kernels(isa: isa, threads: threads)
                 #expect(renderOverlay(picture, heatmap: heatmap, box: box, kernels: kernels) == reference)

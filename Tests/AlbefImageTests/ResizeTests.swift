@@ -38,7 +38,7 @@ struct ResizeTests {
     func sizes() throws {
         let fixtures = try ImageFixtures.load()
         #expect(fixtures.resizes.count > 20)
-        for isa in ISA.supported {
+        for isa in testedISAs {
             for threads in [1, 2, 3, 8] {
                 let kernels = try Kernels(isa: isa, threads: threads)
                 for entry in fixtures.resizes {
