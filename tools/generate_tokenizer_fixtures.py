@@ -17,7 +17,7 @@ from pathlib import Path
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 MASK_STAND_IN = "\U0010ffff"
-EXHAUSTIVE_END = 0x32000
+EXHAUSTIVE_END = 0x20000
 
 # -- normalisation -----------------------------------------------------------------------------------------------------
 

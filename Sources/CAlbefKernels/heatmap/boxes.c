@@ -16,13 +16,13 @@ static size_t bound(double value, size_t limit) {
     return value >= (double)limit ? limit : (size_t)value;
 }
 
-static bool finite(double value) { return value - value == 0; }
+static bool is_finite(double value) { return value - value == 0; }
 
 static float score(const score_context *context, const double *box) {
     double x = box[0], y = box[1], w = box[2], h = box[3];
-    if (!(finite(x) && finite(y) && finite(w) && finite(h) && w > 0 && h > 0)) return 0;
+    if (!(is_finite(x) && is_finite(y) && is_finite(w) && is_finite(h) && w > 0 && h > 0)) return 0;
     float root = sqrtf((float)(w * h));
-    if (!(root > 0 && finite(root))) return 0;
+    if (!(root > 0 && is_finite(root))) return 0;
     size_t left = bound(x, context->columns), right = bound(x + w, context->columns);
     size_t top = bound(y, context->rows), bottom = bound(y + h, context->rows);
     if (left >= right) return 0;
