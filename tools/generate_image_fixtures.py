@@ -3,9 +3,9 @@
 
     python tools/generate_image_fixtures.py fixtures/images
 
-Pillow 12.3 in the environment of tools/setup.sh. Pictures come from a fixed seed. `images.json` holds, for each file, the SHA-256
-of its RGB pixels and of these pixels resized to several squares; and for random pictures, made here and in the test by
-the same generator, the sums after resizing to odd sizes. Files under `broken/` are refused by Pillow and by us.
+Pillow 12.3 in the environment of tools/setup.sh. Pictures come from a fixed seed. `images.json` holds, for each file, the
+SHA-256 of its RGB pixels and of these pixels resized to several squares; and for random pictures, made here and in the test
+by the same generator, the sums after resizing to odd sizes. Files under `broken/` are refused by Pillow and by us.
 """
 
 import hashlib
@@ -22,10 +22,11 @@ from PIL import Image
 
 SQUARES = [1, 24, 64, 97]
 RESIZES = [
-    (1, 1, 1, 1), (1, 1, 5, 7), (5, 1, 1, 3), (1, 9, 4, 2), (2, 2, 3, 3), (3, 2, 2, 3), (10, 10, 10, 4), (10, 10, 4, 10),
-    (10, 10, 10, 10), (7, 13, 64, 64), (64, 64, 7, 13), (100, 37, 64, 64), (37, 100, 64, 64), (255, 256, 64, 64), (640, 3, 64, 64),
-    (3, 640, 64, 64), (1000, 2, 16, 9), (2, 1000, 9, 16), (129, 131, 128, 130), (33, 47, 384, 384), (500, 375, 384, 384),
-    (333, 500, 256, 256), (384, 200, 384, 384), (200, 384, 384, 384), (5000, 1, 3, 1), (1, 5000, 1, 3), (17, 19, 1000, 3),
+    (1, 1, 1, 1), (1, 1, 5, 7), (5, 1, 1, 3), (1, 9, 4, 2), (2, 2, 3, 3), (3, 2, 2, 3), (10, 10, 10, 4),
+    (10, 10, 4, 10), (10, 10, 10, 10), (7, 13, 64, 64), (64, 64, 7, 13), (100, 37, 64, 64), (37, 100, 64, 64),
+    (255, 256, 64, 64), (640, 3, 64, 64), (3, 640, 64, 64), (1000, 2, 16, 9), (2, 1000, 9, 16),
+    (129, 131, 128, 130), (33, 47, 384, 384), (500, 375, 384, 384), (333, 500, 256, 256),
+    (384, 200, 384, 384), (200, 384, 384, 384), (5000, 1, 3, 1), (1, 5000, 1, 3), (17, 19, 1000, 3),
     (10, 1000, 20, 30), (10, 1001, 20, 30), (3, 301, 5, 400), (3, 301, 3, 20),
 ]  # fmt: skip
 
