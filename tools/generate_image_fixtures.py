@@ -3,9 +3,10 @@
 
     python tools/generate_image_fixtures.py fixtures/images
 
-Pillow 12.3 in the environment of tools/setup.sh. Pictures come from a fixed seed. `images.json` holds, for each file, the
-SHA-256 of its RGB pixels and of these pixels resized to several squares; and for random pictures, made here and in the test
-by the same generator, the sums after resizing to odd sizes. Files under `broken/` are refused by Pillow and by us.
+Pillow 12.3 in the environment of tools/setup.sh. Pictures come from a fixed seed. `images.json` holds, for each file,
+the SHA-256 of its RGB pixels and of these pixels resized to several squares; and for random pictures, made here and in
+the test by the same generator, the sums after resizing to odd sizes. Files under `broken/` are refused by Pillow and by
+us.
 """
 
 import hashlib

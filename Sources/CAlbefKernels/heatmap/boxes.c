@@ -10,7 +10,8 @@ typedef struct {
     float *scores;
 } score_context;
 
-// int(value), cut to [0, limit]. Nothing left of the map is part of it: numpy would count negative bounds from the other end.
+// int(value), cut to [0, limit]. Nothing left of the map is part of it: numpy would count negative bounds from the other
+// end.
 static size_t bound(double value, size_t limit) {
     if (!(value > 0)) return 0;
     return value >= (double)limit ? limit : (size_t)value;

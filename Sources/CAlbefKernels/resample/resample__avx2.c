@@ -5,8 +5,8 @@
 
 #include "resample.h"
 
-// A weight has 24 bits with its sign, more than the 16 of a multiply-add: it is split into weight = high * 2^12 + low, and the two
-// exact sums are put together at the end.
+// A weight has 24 bits with its sign, more than the 16 of a multiply-add: it is split into weight = high * 2^12 + low,
+// and the two exact sums are put together at the end.
 enum { LOW_BITS = 12, PIXELS = 4 };
 
 void alb_resample_pack__avx2(const alb_resample_span *span, size_t taps, void *weights) {

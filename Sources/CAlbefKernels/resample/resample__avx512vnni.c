@@ -4,8 +4,8 @@
 
 #include "resample.h"
 
-// A weight is split into three signed bytes, weight = d2 * 2^16 + d1 * 2^8 + d0, and each digit's exact sum is made by VNNI's product
-// of unsigned and signed bytes.
+// A weight is split into three signed bytes, weight = d2 * 2^16 + d1 * 2^8 + d0, and each digit's exact sum is made by
+// VNNI's product of unsigned and signed bytes.
 enum { DIGITS = 3, PIXELS = 16 };
 
 void alb_resample_pack__avx512vnni(const alb_resample_span *span, size_t taps, void *weights) {

@@ -36,8 +36,8 @@ static size_t weight_count(size_t src_width, size_t dst_width) {
     return src_width != dst_width && count <= MAXIMUM_WEIGHTS ? count : 0;
 }
 
-// What Pillow's Python code does before it comes to the resize itself: of a picture more than a hundred times as high as wide
-// that shrinks in height, the vertical pass is done first.
+// What Pillow's Python code does before it comes to the resize itself: of a picture more than a hundred times as high as
+// wide that shrinks in height, the vertical pass is done first.
 static bool vertical_first(size_t src_width, size_t src_height, size_t dst_width, size_t dst_height) {
     return src_height > src_width * 100 && dst_height < src_height && dst_width != src_width;
 }
@@ -79,8 +79,8 @@ static const uint8_t *horizontal(const resample_context *context, size_t y, uint
     return line;
 }
 
-// Output rows [begin, end). Each source row is resized once and added to the sums of all output rows that it is part of, so that
-// no picture between the passes is stored.
+// Output rows [begin, end). Each source row is resized once and added to the sums of all output rows that it is part of,
+// so that no picture between the passes is stored.
 static void part(void *opaque, size_t begin, size_t end, int worker) {
     const resample_context *context = opaque;
     size_t bytes = context->dst_width * 3;
