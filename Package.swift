@@ -33,7 +33,9 @@ let package = Package(
         .target(
             name: "CAlbefKernels", cSettings: kernelFlags,
             linkerSettings: [.linkedLibrary(":libomp.so.5"), .linkedLibrary("m")]),
-        .target(name: "CImageCodecs", linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png")]),
+        .target(
+            name: "CImageCodecs", exclude: ["README.md"],
+            linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png")]),
         .target(name: "CSha256", exclude: ["README.md"], cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
@@ -46,10 +48,10 @@ let package = Package(
         .target(
             name: "AlbefModelFile", dependencies: ["AlbefTensor", "AlbefFiles", "CZstd"], exclude: ["README.md"],
             swiftSettings: spanSettings),
-        .target(name: "AlbefTokenizer", swiftSettings: swiftSettings),
+        .target(name: "AlbefTokenizer", exclude: ["README.md"], swiftSettings: swiftSettings),
         .target(
             name: "AlbefImage", dependencies: ["AlbefTensor", "AlbefFiles", "AlbefKernels", "CImageCodecs"],
-            swiftSettings: swiftSettings),
+            exclude: ["README.md"], swiftSettings: swiftSettings),
         .target(
             name: "AlbefLayers", dependencies: ["AlbefTensor", "AlbefKernels", "AlbefModelFile"],
             exclude: ["README.md"], swiftSettings: swiftSettings),

@@ -21,8 +21,8 @@ public struct Heatmap: Sendable, Equatable {
         kernels.upsample(values, rows: rows, columns: columns, to: (height, width))
     }
 
-    /// The box around what the map points at: the largest 4-connected region of the upsampled map whose values are at least
-    /// half of its maximum.
+    /// The box around what the map points at: the largest 4-connected region of the upsampled map whose values are at
+    /// least half of its maximum.
     ///
     /// - Parameters:
     ///   - width: Of the picture, in pixels.
@@ -44,8 +44,8 @@ public struct Heatmap: Sendable, Equatable {
         public let index: Int
     }
 
-    /// Ranks proposed boxes, the best first; boxes of equal score keep their order, so that where none scores above 0 the first
-    /// proposal with the highest score leads.
+    /// Ranks proposed boxes, the best first; boxes of equal score keep their order, so that where none scores above 0
+    /// the first proposal with the highest score leads.
     ///
     /// - Parameters:
     ///   - boxes: x, y, width, height in pixels of the picture; further values of a box are ignored.

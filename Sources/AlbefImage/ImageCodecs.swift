@@ -16,9 +16,15 @@ enum ImageCodecs {
         var info = alb_image_info()
         info.width = UInt32(width)
         info.height = UInt32(height)
-        var pixels = [UInt8](repeating: 0, count: width * height * 3)
-        // Safe: the buffer has the size that the shim derives from the width and height it is given, and it refuses others.
-        let status = unsafe alb_image_decode(bytes, bytes.count, &pixels, &info)
+        var status = ALB_IMAGE_OK
+        let count = width * height * 3
+        // Memory that nothing has touched yet: a small file that claims to be a large picture fails before it costs any.
+        let pixels = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            // Safe: the shim writes as many bytes as the width and height it is given say, refuses a file with others,
+            // and has written all of them when it succeeds. A picture is not empty, so there is a base address.
+            if let start = buffer.baseAddress { unsafe status = alb_image_decode(bytes, bytes.count, start, &info) }
+            initialized = status == ALB_IMAGE_OK ? count : 0
+        }
         try check(status, info, path)
         return pixels
     }

@@ -1,13 +1,13 @@
 import AlbefKernels
 
-/// Longest side of the map that is blurred. Larger pictures get it enlarged afterwards: the blur is far wider than what that
-/// loses, and its cost stays that of a small picture.
+/// Longest side of the map that is blurred. Larger pictures get it enlarged afterwards: the blur is far wider than
+/// what that loses, and its cost stays that of a small picture.
 private let longestBlurredSide = 512
 
 /// Draws a heatmap over a picture with the jet colour map, and a box where one is given.
 ///
-/// The map is scaled to [0, 1], resized to the picture, blurred with a sigma of 2 % of the longer side, scaled again, and laid
-/// over with opacity `m^0.7`.
+/// The map is scaled to [0, 1], resized to the picture, blurred with a sigma of 2 % of the longer side, scaled again,
+/// and laid over with opacity `m^0.7`.
 ///
 /// - Parameter box: x, y, width and height in pixels of the picture: a white outline with a black edge.
 /// - Returns: A picture of the same size.
@@ -31,14 +31,15 @@ public func renderOverlay(_ picture: Picture, heatmap: Heatmap, box: [Float]? = 
     return Picture(width: picture.width, height: picture.height, pixels: pixels)
 }
 
-/// Draws a box as a white line between two thin black ones, cut at the picture's edges. Values that are not finite draw nothing.
+/// Draws a box as a white line between two thin black ones, cut at the picture's edges. Values that are not finite
+/// draw nothing.
 private func drawOutline(_ box: [Float], on pixels: inout [UInt8], width: Int, height: Int) {
     guard box.count >= 4, box.prefix(4).allSatisfy(\.isFinite), box[2] > 0, box[3] > 0 else { return }
     let left = pixel(box[0], width)
     let top = pixel(box[1], height)
     let right = pixel(box[0] + box[2], width)
     let bottom = pixel(box[1] + box[3], height)
-    let line = max(1, max(width, height) / 200)
+    let line = max(1, max(width, height) / 400)
     // Rings from the outside in: black, white, black.
     let rings: [(range: Range<Int>, value: UInt8)] = [
         (0..<line, 0), (line..<(3 * line), 255), ((3 * line)..<(4 * line), 0),

@@ -64,7 +64,8 @@ private let maximumFileSize = 1 << 30
 ///
 /// - Parameters:
 ///   - path: The file.
-///   - maxPixels: Width times height beyond which the picture is refused; taken from the header, before anything is allocated.
+///   - maxPixels: Width times height beyond which the picture is refused; taken from the header, before anything is
+///     allocated.
 /// - Throws: ``ImageError``, each case one line that names the file.
 public func decodePicture(path: String, maxPixels: Int = defaultMaximumPixels) throws(ImageError) -> Picture {
     let bytes: [UInt8]

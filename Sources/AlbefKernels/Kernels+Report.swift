@@ -48,6 +48,7 @@ extension Kernels {
             ("product_f32", alb_product_f32_variant(isa.code)),
             ("linear_backward", alb_linear_backward_variant(isa.code)),
             ("gradients", alb_gradients_variant(isa.code)),
+            ("resample_rgb", alb_resample_rgb_variant(isa.code)),
         ]
         return choices.map { KernelReport(operation: $0.0, variant: ISA(code: $0.1).rawValue) }
     }

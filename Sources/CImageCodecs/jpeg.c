@@ -8,8 +8,8 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-// A progressive file may hold any number of scans, each of which costs a pass over the whole picture: a small file could keep a
-// machine busy for hours. Encoders write about ten.
+// A progressive file may hold any number of scans, each of which costs a pass over the whole picture: a small file could
+// keep a machine busy for hours. Encoders write about ten.
 enum { MAXIMUM_SCANS = 500 };
 
 typedef struct {

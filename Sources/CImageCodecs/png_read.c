@@ -37,8 +37,8 @@ static void ignore_metadata(png_structp png) {
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, names, (int)(sizeof names / 5));
 }
 
-// Pillow keeps grey pictures of 16 bits as integers and clips them to 255 on the way to RGB. Two bytes a pixel become three, in
-// place and from the right, so that nothing is overwritten before it is read.
+// Pillow keeps grey pictures of 16 bits as integers and clips them to 255 on the way to RGB. Two bytes a pixel become
+// three, in place and from the right, so that nothing is overwritten before it is read.
 static void clip_grey16(uint8_t *row, size_t width) {
     for (size_t x = width; x-- > 0;) {
         uint8_t value = row[2 * x] != 0 ? 255 : row[2 * x + 1];

@@ -52,7 +52,8 @@ alb_image_status alb_png_encode(
         alb_image_set_message(info, "not enough memory");
         return ALB_IMAGE_NO_MEMORY;
     }
-    // The sink is written between setjmp and a possible longjmp, but through a pointer that the library holds: it lies in memory.
+    // The sink is written between setjmp and a possible longjmp, but through a pointer that the library holds: it lies
+    // in memory.
     if (setjmp(png_jmpbuf(png))) {
         png_destroy_write_struct(&png, &header);
         free(sink.bytes);

@@ -10,19 +10,20 @@ typedef struct {
     float *scores;
 } score_context;
 
-// int(value), cut to [0, limit]. Nothing left of the map is part of it: numpy would count negative bounds from the other end.
+// int(value), cut to [0, limit]. Nothing left of the map is part of it: numpy would count negative bounds from the other
+// end.
 static size_t bound(double value, size_t limit) {
     if (!(value > 0)) return 0;
     return value >= (double)limit ? limit : (size_t)value;
 }
 
-static bool finite(double value) { return value - value == 0; }
+static bool is_finite(double value) { return value - value == 0; }
 
 static float score(const score_context *context, const double *box) {
     double x = box[0], y = box[1], w = box[2], h = box[3];
-    if (!(finite(x) && finite(y) && finite(w) && finite(h) && w > 0 && h > 0)) return 0;
+    if (!(is_finite(x) && is_finite(y) && is_finite(w) && is_finite(h) && w > 0 && h > 0)) return 0;
     float root = sqrtf((float)(w * h));
-    if (!(root > 0 && finite(root))) return 0;
+    if (!(root > 0 && is_finite(root))) return 0;
     size_t left = bound(x, context->columns), right = bound(x + w, context->columns);
     size_t top = bound(y, context->rows), bottom = bound(y + h, context->rows);
     if (left >= right) return 0;

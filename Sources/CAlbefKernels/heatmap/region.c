@@ -32,8 +32,8 @@ static void label(const float *map, size_t rows, size_t columns, float threshold
         }
 }
 
-// The root of the largest region. Sizes are counted in the roots' own places, as negative numbers below OUTSIDE, once every member
-// points straight at its root; those of other members are given back afterwards.
+// The root of the largest region. Once every member points straight at its root, sizes are counted in the roots' own
+// places, as numbers below OUTSIDE; then the roots point at themselves again.
 static int32_t largest(int32_t *labels, size_t count) {
     int32_t best = OUTSIDE;
     size_t best_size = 0;

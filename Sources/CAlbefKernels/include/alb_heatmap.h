@@ -26,8 +26,8 @@ void alb_upsample_f32(
 
 /// Scores of boxes: the sum of map[int(y) : int(y + h), int(x) : int(x + w)] over sqrt(w * h), as ALBEF ranks proposals.
 ///
-/// Bounds are truncated toward zero and cut at the map's edges; the area is that of the untruncated box. A row's sum is R16, rows
-/// are added in ascending order. A box without area or with a value that is not finite scores 0.
+/// Bounds are truncated toward zero and cut at the map's edges; the area is that of the untruncated box. A row's sum is
+/// R16, rows are added in ascending order. A box without area or with a value that is not finite scores 0.
 /// @param[in]  boxes   count x (x, y, w, h) in pixels of the map.
 /// @param[out] scores  count
 void alb_box_scores_f32(

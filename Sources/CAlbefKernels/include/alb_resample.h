@@ -15,10 +15,15 @@ size_t alb_resample_rgb_scratch(int threads, size_t src_width, size_t src_height
 
 /// Resizes with Pillow's bicubic filter (a = -0.5), which widens with the scale when shrinking.
 ///
-/// Two passes, horizontal first, each rounded to 8 bits; a pass whose size does not change is left out. For output x of n_out
-/// from n_in: scale = n_in / n_out, f = max(scale, 1), centre = (x + 0.5) * scale, inputs from max(0, trunc(centre - 2 f + 0.5))
-/// to min(n_in, trunc(centre + 2 f + 0.5)), weight of input j = C((j - centre + 0.5) * (1 / f)) over the sum of the weights, all
-/// in double precision; fixed point with 22 bits, rounded half away from zero; result = clamp((2^21 + sum) >> 22, 0, 255).
+/// Two passes, each rounded to 8 bits; a pass whose size does not change is left out. The horizontal one is first, but
+/// not where src_height > 100 * src_width and the height shrinks. For output x of n_out from n_in, in double precision:
+///
+///     scale = n_in / n_out, f = max(scale, 1), centre = (x + 0.5) * scale
+///     first = max(0, trunc(centre - 2 f + 0.5)), end = min(n_in, trunc(centre + 2 f + 0.5))
+///     weight of input j = C((j - centre + 0.5) * (1 / f)) / sum of these
+///
+/// Weights become integers with 22 bits behind the point, rounded half away from zero; a result is
+/// clamp((2^21 + sum) >> 22, 0, 255).
 ///
 /// @param[in]  isa      Ceiling for the variant; the bytes are equal for all, since after the weights all is integer.
 /// @param[in]  src      Rows of src_width * 3 bytes, src_height of them; both from 1 to 2^31 - 1.

@@ -29,27 +29,41 @@ static inline uint8_t alb_resample_clamp(int32_t sum) {
 
 static inline int32_t alb_resample_half(void) { return 1 << (ALB_RESAMPLE_BITS - 1); }
 
-/// One picture row to dst_width pixels.
-/// @param weights  [dst_width][taps], zero behind a span's count.
+/// Taps are padded to a multiple of this, so that every variant's form of the weights fits 4 bytes a tap.
+#define ALB_RESAMPLE_TAPS 16
+
+/// Stores the weights of one output in a variant's own form, zero behind the span's count.
+/// @param[out] weights  taps * 4 bytes, 64-byte aligned; taps is a multiple of ALB_RESAMPLE_TAPS.
+typedef void (*alb_resample_pack_function)(const alb_resample_span *span, size_t taps, void *weights);
+
+/// One picture row to dst_width pixels. Reads no byte outside of the row.
+/// @param[in] weights  dst_width times what the variant's pack function stored.
 typedef void (*alb_resample_row_function)(
     const uint8_t *src, size_t src_width, uint8_t *dst, size_t dst_width, const alb_resample_span *spans,
-    const int32_t *weights, size_t taps);
+    const void *weights, size_t taps);
 
 /// sums[i] += weight * src[i]
 typedef void (*alb_resample_add_function)(const uint8_t *src, int32_t weight, int32_t *sums, size_t count);
 
-/// The two inner loops of one instruction set.
+/// The inner loops of one instruction set.
 typedef struct {
     alb_isa isa;
+    alb_resample_pack_function pack;
     alb_resample_row_function row;
     alb_resample_add_function add;
 } alb_resample_variant;
 
 extern const alb_resample_variant alb_resample_table[];
 
-void alb_resample_row__scalar(
-    const uint8_t *src, size_t src_width, uint8_t *dst, size_t dst_width, const alb_resample_span *spans,
-    const int32_t *weights, size_t taps);
-void alb_resample_add__scalar(const uint8_t *src, int32_t weight, int32_t *sums, size_t count);
+#define ALB_RESAMPLE_DECLARE(isa)                                                                                          \
+    void alb_resample_pack__##isa(const alb_resample_span *span, size_t taps, void *weights);                              \
+    void alb_resample_row__##isa(                                                                                          \
+        const uint8_t *src, size_t src_width, uint8_t *dst, size_t dst_width, const alb_resample_span *spans,              \
+        const void *weights, size_t taps);                                                                                 \
+    void alb_resample_add__##isa(const uint8_t *src, int32_t weight, int32_t *sums, size_t count);
+
+ALB_RESAMPLE_DECLARE(scalar)
+ALB_RESAMPLE_DECLARE(avx2)
+ALB_RESAMPLE_DECLARE(avx512vnni)
 
 #endif

@@ -1,5 +1,6 @@
 #include "resample.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "alb_threads.h"
@@ -15,7 +16,7 @@ typedef struct {
     size_t src_width, dst_width, dst_height;
     const alb_resample_span *columns;  // [dst_width]; null where the width does not change
     const alb_resample_span *rows;     // [dst_height]; null where the height does not change
-    const int32_t *weights;            // [dst_width][taps]; null where they are not tabulated
+    const uint8_t *weights;            // [dst_width][taps * 4]; null where they are not tabulated
     size_t taps;
     int32_t *sums;   // [dst_height][dst_width * 3]
     uint8_t *lines;  // [threads][dst_width * 3]
@@ -23,11 +24,11 @@ typedef struct {
 
 static size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Most inputs of one output: support on both sides of the centre.
+// Most inputs of one output, support on both sides of the centre, padded.
 static size_t tap_count(size_t n_src, size_t n_dst) {
     size_t ceiling = n_src > n_dst ? (2 * n_src + n_dst - 1) / n_dst : 2;
-    size_t taps = 2 * ceiling + 2;
-    return taps < n_src ? taps : n_src;
+    size_t taps = 2 * ceiling + 2 < n_src ? 2 * ceiling + 2 : n_src;
+    return (taps + ALB_RESAMPLE_TAPS - 1) / ALB_RESAMPLE_TAPS * ALB_RESAMPLE_TAPS;
 }
 
 static size_t weight_count(size_t src_width, size_t dst_width) {
@@ -35,11 +36,23 @@ static size_t weight_count(size_t src_width, size_t dst_width) {
     return src_width != dst_width && count <= MAXIMUM_WEIGHTS ? count : 0;
 }
 
-size_t alb_resample_rgb_scratch(int threads, size_t src_width, size_t src_height, size_t dst_width, size_t dst_height) {
-    (void)src_height;
+// What Pillow's Python code does before it comes to the resize itself: of a picture more than a hundred times as high as
+// wide that shrinks in height, the vertical pass is done first.
+static bool vertical_first(size_t src_width, size_t src_height, size_t dst_width, size_t dst_height) {
+    return src_height > src_width * 100 && dst_height < src_height && dst_width != src_width;
+}
+
+static size_t scratch_once(int threads, size_t src_width, size_t dst_width, size_t dst_height) {
     return align(dst_width * sizeof(alb_resample_span)) + align(dst_height * sizeof(alb_resample_span)) +
            align(weight_count(src_width, dst_width) * sizeof(int32_t)) + align(dst_width * dst_height * 3 * sizeof(int32_t)) +
            align((size_t)(threads < 1 ? 1 : threads) * dst_width * 3);
+}
+
+size_t alb_resample_rgb_scratch(int threads, size_t src_width, size_t src_height, size_t dst_width, size_t dst_height) {
+    size_t last = scratch_once(threads, src_width, dst_width, dst_height);
+    if (!vertical_first(src_width, src_height, dst_width, dst_height)) return last;
+    size_t first = scratch_once(threads, src_width, src_width, dst_height);
+    return align(src_width * dst_height * 3) + (first > last ? first : last);
 }
 
 static void row_without_table(const resample_context *context, const uint8_t *src, uint8_t *dst) {
@@ -66,8 +79,8 @@ static const uint8_t *horizontal(const resample_context *context, size_t y, uint
     return line;
 }
 
-// Output rows [begin, end). Each source row is resized once and added to the sums of all output rows that it is part of, so that
-// no picture between the passes is stored.
+// Output rows [begin, end). Each source row is resized once and added to the sums of all output rows that it is part of,
+// so that no picture between the passes is stored.
 static void part(void *opaque, size_t begin, size_t end, int worker) {
     const resample_context *context = opaque;
     size_t bytes = context->dst_width * 3;
@@ -108,7 +121,7 @@ static const alb_resample_variant *choose(alb_isa ceiling) {
 
 alb_isa alb_resample_rgb_variant(alb_isa ceiling) { return choose(ceiling)->isa; }
 
-void alb_resample_rgb(
+static void resample_once(
     alb_isa isa, int threads, const uint8_t *src, size_t src_width, size_t src_height, uint8_t *dst, size_t dst_width,
     size_t dst_height, void *scratch) {
     uint8_t *rest = scratch;
@@ -117,7 +130,7 @@ void alb_resample_rgb(
         .dst_height = dst_height};
     alb_resample_span *columns = take(&rest, dst_width * sizeof(alb_resample_span));
     alb_resample_span *rows = take(&rest, dst_height * sizeof(alb_resample_span));
-    int32_t *weights = take(&rest, weight_count(src_width, dst_width) * sizeof(int32_t));
+    uint8_t *weights = take(&rest, weight_count(src_width, dst_width) * sizeof(int32_t));
     context.sums = take(&rest, dst_width * dst_height * 3 * sizeof(int32_t));
     context.lines = take(&rest, (size_t)(threads < 1 ? 1 : threads) * dst_width * 3);
     if (src_width != dst_width) {
@@ -131,11 +144,22 @@ void alb_resample_rgb(
     if (weight_count(src_width, dst_width) > 0) {
         context.taps = tap_count(src_width, dst_width);
         for (size_t x = 0; x < dst_width; x++)
-            for (size_t j = 0; j < context.taps; j++)
-                weights[x * context.taps + j] =
-                    j < columns[x].count ? alb_resample_weight(&columns[x], columns[x].first + j) : 0;
+            context.variant->pack(&columns[x], context.taps, weights + x * context.taps * sizeof(int32_t));
         context.weights = weights;
     }
     // Each part reads the source rows around its border again, so parts are not made small.
     alb_parallel_for(threads, dst_height, 8, part, &context);
+}
+
+void alb_resample_rgb(
+    alb_isa isa, int threads, const uint8_t *src, size_t src_width, size_t src_height, uint8_t *dst, size_t dst_width,
+    size_t dst_height, void *scratch) {
+    if (!vertical_first(src_width, src_height, dst_width, dst_height)) {
+        resample_once(isa, threads, src, src_width, src_height, dst, dst_width, dst_height, scratch);
+        return;
+    }
+    uint8_t *rest = scratch;
+    uint8_t *between = take(&rest, src_width * dst_height * 3);
+    resample_once(isa, threads, src, src_width, src_height, between, src_width, dst_height, rest);
+    resample_once(isa, threads, between, src_width, dst_height, dst, dst_width, dst_height, rest);
 }

@@ -1,7 +1,7 @@
 /// JPEG and PNG files to 8-bit RGB and back: a shim over libjpeg(-turbo) and libpng.
 ///
-/// The libraries report errors by longjmp; that stays inside of these functions. Their warnings are dropped: nothing is ever printed.
-/// Decoded pixels are those of Pillow's `Image.open(file).convert("RGB")`; see the README beside this file.
+/// The libraries report errors by longjmp; that stays inside of these functions. Their warnings are dropped: nothing is
+/// ever printed. Decoded pixels are those of Pillow's `Image.open(file).convert("RGB")`; see the README beside this file.
 #ifndef IMAGE_CODECS_H
 #define IMAGE_CODECS_H
 
@@ -32,7 +32,8 @@ alb_image_status alb_image_read_header(const uint8_t *_Nonnull data, size_t size
 
 /// Decodes to RGB.
 /// @param[in]  data  The whole file, `size` bytes.
-/// @param[out] rgb   Rows of width * 3 bytes, height of them, as alb_image_read_header gave them. Contents are undefined after a failure.
+/// @param[out] rgb   Rows of width * 3 bytes, height of them, as alb_image_read_header gave them. Contents are undefined
+/// after a failure.
 /// @param[in,out] info  What alb_image_read_header gave; the message of a failure.
 alb_image_status alb_image_decode(
     const uint8_t *_Nonnull data, size_t size, uint8_t *_Nonnull rgb, alb_image_info *_Nonnull info);
