@@ -11,8 +11,8 @@ from albef.world.dataset import generate
 
 def default_folder() -> Path:
     """Outside of any checkout: `$ALBEF_CACHE/world`, else `~/.cache/albef/world`."""
-    cache = os.environ.get("ALBEF_CACHE")
-    return (Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "albef") / "world"
+    shared = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "albef"
+    return Path(os.environ.get("ALBEF_CACHE", shared)) / "world"
 
 
 def main() -> None:

@@ -170,13 +170,15 @@ def check_identity(root: Path, seed: int) -> None:
     path = root / "identity.json"
     identity = {"version": VERSION, "seed": seed}
     if path.exists() and json.loads(path.read_text()) != identity:
-        raise SystemExit(f"{path}: holds {path.read_text().strip()}, expected {identity}. Remove the folder or choose another.")
+        found = json.loads(path.read_text())
+        raise SystemExit(f"{path}: found {found}, expected {identity}. Remove the folder or choose another.")
     write_json(path, identity)
 
 
 def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
     """Writes the official lists from the records of all splits."""
-    write_json(root / "pretrain.json", [{"image": r["image"], "caption": r["full"] + r["partial"]} for r in records["train"]])
+    captions = [{"image": r["image"], "caption": r["full"] + r["partial"]} for r in records["train"]]
+    write_json(root / "pretrain.json", captions)
     write_json(
         root / "retrieval_train.json",
         [
@@ -188,14 +190,22 @@ def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
     for split, entries in records.items():
         base = ID_BASE[split]
         if split != "train":
-            write_json(root / f"retrieval_{split}.json", [{"image": r["image"], "caption": r["full"][:1]} for r in entries])
+            captions = [{"image": r["image"], "caption": r["full"][:1]} for r in entries]
+            write_json(root / f"retrieval_{split}.json", captions)
         write_json(root / f"scenes_{split}.json", [{"image": r["image"]} | r["scene"] for r in entries])
         write_json(
             root / f"vqa_{split}.json",
             [
-                {"dataset": "vqa", "image": r["image"], "question": q, "question_id": base + 10 * i + j, "answer": [a] * 10, "kind": kind}
+                {
+                    "dataset": "vqa",
+                    "image": r["image"],
+                    "question": question,
+                    "question_id": base + 10 * i + j,
+                    "answer": [answer] * 10,
+                    "kind": kind,
+                }
                 for i, r in enumerate(entries)
-                for j, (q, a, kind) in enumerate(r["questions"])
+                for j, (question, answer, kind) in enumerate(r["questions"])
             ],
         )
         write_json(

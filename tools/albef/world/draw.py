@@ -19,16 +19,17 @@ PAINTS = {
 OUTLINES = {"white": (0.45, 0.47, 0.50), "black": (0.52, 0.52, 0.55)}
 """Where a darker shade of the paint would not do."""
 SECOND_PAINTS = {
-    "white": (0.60, 0.66, 0.76), "black": (0.50, 0.50, 0.53), "yellow": (0.78, 0.56, 0.05), "orange": (0.66, 0.27, 0.02),
+    "white": (0.60, 0.66, 0.76), "black": (0.50, 0.50, 0.53),
+    "yellow": (0.78, 0.56, 0.05), "orange": (0.66, 0.27, 0.02),
 }  # fmt: skip
-"""Stripes and dots: these paints take a second one that leaves the object's colour clear, every other one takes white."""
+"""Stripes and dots: these paints take a second one that leaves the object's colour clear; the others take white."""
 
 SUPERSAMPLING = 3
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn scene: the picture, and per object its box [x, y, width, height] in whole pixels, hidden parts included."""
+    """The picture, and per object its box [x, y, width, height] in whole pixels, hidden parts included."""
 
     image: Image.Image
     boxes: list[list[int]]
@@ -113,10 +114,9 @@ def _contours(shape: str):
     if shape == "triangle":
         return [(0, -0.95), (1.0, 0.78), (-1.0, 0.78)], None
     if shape == "star":
-        return [
-            ((1.06 if i % 2 == 0 else 0.44) * math.sin(i * math.pi / 5), -(1.06 if i % 2 == 0 else 0.44) * math.cos(i * math.pi / 5) + 0.05)
-            for i in range(10)
-        ], None
+        reach = [1.06 if i % 2 == 0 else 0.44 for i in range(10)]
+        turns = [i * math.pi / 5 for i in range(10)]
+        return [(r * math.sin(t), -r * math.cos(t) + 0.05) for r, t in zip(reach, turns, strict=True)], None
     if shape == "heart":
         curve = []
         for i in range(40):
@@ -126,7 +126,8 @@ def _contours(shape: str):
         return curve, None
     if shape == "cross":
         a, b = 0.34, 0.98
-        return [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)], None
+        corner = [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a)]
+        return corner + [(-x, -y) for x, y in corner], None
     # moon: a disc without a smaller one that is shifted to the right; they meet at 50 and at -50 degrees
     return [(x - 0.06, y) for x, y in _arc(1.0, 50, 310, 36) + _inner_moon()], None
 
@@ -152,7 +153,8 @@ def _surface(item: Item, side: int, left: int, top: int, light: float, rng: rand
         weight = np.clip(np.sin(across * np.float32(math.pi * 2 * 1.7)) * 4 - np.float32(0.2), 0, 1)
     elif item.texture == "dotted":
         grid = np.float32(0.46)
-        weight = np.clip((np.float32(0.29) - np.hypot(across / grid - np.rint(across / grid), along / grid - np.rint(along / grid))) * 9 + np.float32(0.5), 0, 1)
+        from_dot = np.hypot(across / grid - np.rint(across / grid), along / grid - np.rint(along / grid))
+        weight = np.clip((np.float32(0.29) - from_dot) * 9 + np.float32(0.5), 0, 1)
     else:
         weight = np.zeros_like(across)
     surface = paint + weight[..., None] * (second - paint)

@@ -107,7 +107,8 @@ def side_of(scene: Scene, item: Item) -> str | None:
 def partial_look(item: Item, rng: random.Random) -> tuple[str, ...]:
     """Some of what can be said of an object, its shape always."""
     size, texture, color, shape = item.look
-    keep = rng.choice(((color,), (color,), (size, color), (texture, color), (size, texture, color), (texture,), (size,)))
+    two = ((size, color), (texture, color), (size, texture, color))
+    keep = rng.choice(((color,), (color,), *two, (texture,), (size,)))
     return (*keep, shape)
 
 
@@ -158,13 +159,18 @@ def matching(scene: Scene, words: tuple[str, ...]) -> list[Item]:
     return [item for item in scene.items if all(word == "object" or word in item.look for word in words)]
 
 
+_ONE = (), ("color",), ("size",), ("texture",)
+_KINDS = (*_ONE, ("size", "color"), ("texture", "color"), ("size", "texture", "color"))
+"""The sets of adjectives that a name may have."""
+
+
 def unique_names(scene: Scene, item: Item, without: str = "") -> list[tuple[str, ...]]:
     """Every way to name this object alone by attributes and a noun; `without` "color", "shape", "size" or "texture"."""
     size, texture, color, shape = item.look
     noun = "object" if without == "shape" else shape
     options = {"size": size, "texture": texture, "color": color}
     names = []
-    for kinds in ((), ("color",), ("size",), ("texture",), ("size", "color"), ("texture", "color"), ("size", "texture", "color")):
+    for kinds in _KINDS:
         if without in kinds or ("texture" in kinds and texture == "plain"):
             continue
         words = (*(options[kind] for kind in kinds), noun)
@@ -209,7 +215,8 @@ def _by_relation(scene: Scene, item: Item, voice: Voice) -> list[str]:
         rivals = [o for o in scene.items if o.shape == item.shape and o is not item and o is not other]
         if not relation or not names or any(scene.may_be(relation, o, other) for o in rivals):
             continue
-        found.append(f"the {voice.noun((item.shape,))} {voice.word(relation)} the {voice.noun(voice.rng.choice(names))}")
+        noun, said = voice.noun((item.shape,)), voice.word(relation)
+        found.append(f"the {noun} {said} the {voice.noun(voice.rng.choice(names))}")
     return found
 
 

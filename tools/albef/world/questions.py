@@ -10,7 +10,10 @@ from albef.world.scene import BACKDROPS, CLASHES, COLORS, HELD_OUT, RELATIONS, S
 ANSWERS = ("yes", "no", "0", "1", "2", "3", "4", *COLORS, *SHAPES, *SIZES, *TEXTURES, *BACKDROPS)
 """Every answer there is, in the order of the answer list."""
 
-KINDS = {"color": 18, "shape": 16, "count": 18, "exists": 16, "is": 8, "backdrop": 8, "size": 6, "texture": 6, "relation": 12, "side": 6}
+KINDS = {
+    "color": 18, "shape": 16, "count": 18, "exists": 16, "is": 8,
+    "backdrop": 8, "size": 6, "texture": 6, "relation": 12, "side": 6,
+}  # fmt: skip
 """The kinds of question and how often each is asked, where the scene allows it."""
 
 VARIETY = 0.15
@@ -106,7 +109,8 @@ def _is(scene, rng, voice):
     if not (named := _named(scene, rng, "color")):
         return None
     item, name = named
-    others = [c for c in _colors(scene) if c != item.color and (scene.split == "test" or (item.shape, c) not in HELD_OUT)]
+    unseen = set() if scene.split == "test" else HELD_OUT
+    others = [c for c in _colors(scene) if c != item.color and (item.shape, c) not in unseen]
     return f"is the {voice.noun(name)} {item.color if truth else rng.choice(others)}?", "yes" if truth else "no"
 
 

@@ -20,7 +20,14 @@ TEXTURES = ("plain", "striped", "dotted")
 BACKDROPS = ("grass", "beach", "night sky", "sea", "snow", "brick wall", "sunset", "wood")
 
 HELD_OUT = frozenset(
-    {("star", "purple"), ("heart", "green"), ("ring", "orange"), ("moon", "red"), ("triangle", "blue"), ("cross", "white")}
+    {
+        ("star", "purple"),
+        ("heart", "green"),
+        ("ring", "orange"),
+        ("moon", "red"),
+        ("triangle", "blue"),
+        ("cross", "white"),
+    }
 )
 """(shape, colour) pairs that only the test split shows."""
 
@@ -155,7 +162,5 @@ def _place(rng: random.Random, looks, width: int, height: int) -> tuple[Item, ..
         else:
             return None
         angle = rng.uniform(-14, 14)
-        items.append(
-            Item(shape, color, size, texture, round(x, 2), round(y, 2), round(diameter, 2), round(angle, 1))
-        )
+        items.append(Item(shape, color, size, texture, round(x, 2), round(y, 2), round(diameter, 2), round(angle, 1)))
     return tuple(items)

@@ -1,8 +1,8 @@
 """The project's WordPiece vocabulary: `python -m albef.world.vocabulary` writes vocab.txt beside this file.
 
-Trained with Hugging Face tokenizers on the normalised training texts of the first scenes. Every printable ASCII character
-is a piece, at a word's start and (letters, digits) within it, so that any English text encodes. Of what training adds, the
-pieces that the texts really use are kept, sorted: the others are steps on the way whose choice is left to chance.
+Trained with Hugging Face tokenizers on the normalised training texts of the first scenes. Every printable ASCII
+character is a piece, at a word's start and (letters, digits) within it, so that any English text encodes. Of what
+training adds, the pieces that the texts really use are kept, sorted: the others are steps on the way, chosen by chance.
 """
 
 from __future__ import annotations
