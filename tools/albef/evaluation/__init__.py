@@ -1,0 +1,1 @@
+"""Metrics of the tasks, as the official evaluation computes them."""

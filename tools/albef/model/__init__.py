@@ -1,0 +1,8 @@
+"""The model: a vision transformer, a BERT stack whose upper layers attend to the image, and the heads of each task."""
+
+from albef.model.config import ModelConfig
+from albef.model.pretrain import PretrainModel
+from albef.model.retrieval import RetrievalModel
+from albef.model.vqa import VQAModel
+
+__all__ = ["ModelConfig", "PretrainModel", "RetrievalModel", "VQAModel"]

@@ -1,0 +1,1 @@
+"""Training: ``python -m albef.train --task pretrain|retrieval|vqa``."""
