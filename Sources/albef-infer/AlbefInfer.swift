@@ -15,7 +15,7 @@ struct AlbefInfer: ParsableCommand {
         version: albefVersion,
         subcommands: [
             InfoCommand.self, MatchCommand.self, SearchCommand.self, EmbedCommand.self, VQACommand.self,
-            GroundCommand.self, TraceCommand.self,
+            GroundCommand.self, TraceCommand.self, VerifyCommand.self,
         ])
 
     /// Runs the command; whatever fails becomes one line on standard error and the documented exit code.
