@@ -68,7 +68,9 @@ def tensors_of(loaded: LoadedModel, image: Path, text: str, whole: bool) -> dict
         answers = loaded.checkpoint.answers or []
         answer_ids, answer_mask = pad([tokenizer.encode(answer + "[SEP]") for answer in answers])
         mask = torch.ones_like(ids)
-        first, ranked, scores = model.rank_answers(states, mask, answer_ids, answer_mask, min(SCORED_ANSWERS, len(answers)))
+        first, ranked, scores = model.rank_answers(
+            states, mask, answer_ids, answer_mask, min(SCORED_ANSWERS, len(answers))
+        )
         out |= {"input_ids": ids[0].int(), "text_tokens": model.bert.text(ids)[0], "fusion_tokens": states[0]}
         out |= {"vqa_first_logits": first[0], "vqa_answer_ids": ranked[0].int(), "vqa_answer_scores": scores[0]}
         if not whole:
@@ -123,7 +125,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m albef.golden", description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--pictures", type=Path, help="list of pictures and texts (default: pictures.json above OUTPUT)")
+    parser.add_argument(
+        "--pictures", type=Path, help="list of pictures and texts (default: pictures.json above OUTPUT)"
+    )
     options = parser.parse_args()
     pictures = json.loads((options.pictures or options.output.parent / "pictures.json").read_text(encoding="utf-8"))
     print(f"{write_golden(options.checkpoint, options.output, pictures)} cases in {options.output}")

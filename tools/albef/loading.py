@@ -24,7 +24,9 @@ def load_model(path: str | Path) -> LoadedModel:
     """Reads a safetensors checkpoint of this package, which carries its shape and vocabulary in its metadata."""
     checkpoint = read_checkpoint(path)
     if checkpoint.config is None or checkpoint.vocabulary is None or checkpoint.task is None:
-        raise ValueError(f"{path}: no shape, vocabulary or task in the metadata; it is not a checkpoint of this package")
+        raise ValueError(
+            f"{path}: no shape, vocabulary or task in the metadata; it is not a checkpoint of this package"
+        )
     tokenizer = Tokenizer(checkpoint.vocabulary)
     if checkpoint.task == "vqa":
         model = VQAModel(checkpoint.config, twins=False, dropout=0.0, cls_id=tokenizer.cls_id)

@@ -26,7 +26,9 @@ ANSWERS = ["yes", "no", "red", "blue", "green", "1", "2", "3", "black and white"
 def synthetic_vocabulary(size: int = PUBLISHED_VOCABULARY) -> list[str]:
     """Made-up words of syllables, with letters and digits so that any ASCII text encodes; special tokens at their ids."""
     characters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    pieces = list(characters) + [f"##{character}" for character in characters] + list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+    pieces = (
+        list(characters) + [f"##{character}" for character in characters] + list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+    )
     pieces += [word for answer in ANSWERS for word in answer.split()]
     syllables = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
     pieces += [a + b for a in syllables for b in syllables]
@@ -99,7 +101,9 @@ def main() -> None:
         options.write_vocab.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
     if options.write_answers:
         options.write_answers.write_text(json.dumps(ANSWERS) + "\n", encoding="utf-8")
-    print(f"{options.output}: {sum(p.numel() for p in model.parameters()):,} parameters, {options.output.stat().st_size:,} bytes")
+    print(
+        f"{options.output}: {sum(p.numel() for p in model.parameters()):,} parameters, {options.output.stat().st_size:,} bytes"
+    )
 
 
 if __name__ == "__main__":

@@ -102,7 +102,9 @@ def test_embed_writes_unit_rows(tmp_path: Path) -> None:
 
 
 def test_vqa_ranks_answers_with_probabilities() -> None:
-    answers = answer("vqa", "-m", model("vqa"), "--image", PICTURE, "--question", "how many stars are there?", "--top", 3)
+    answers = answer(
+        "vqa", "-m", model("vqa"), "--image", PICTURE, "--question", "how many stars are there?", "--top", 3
+    )
     probabilities = [a["probability"] for a in answers["answers"]]
     assert len(probabilities) == 3
     assert probabilities == sorted(probabilities, reverse=True)
@@ -133,9 +135,18 @@ def test_trace_is_the_same_for_every_instruction_set_and_thread_count(name: str,
     for precision in ("int8", "float32"):
         file = Path(MODELS or "") / f"{name}-{precision}.albef"
         reference.clear()
-        for isa, threads in [("scalar", 1), ("avx2", 1), ("avx512vnni", 1), ("avx512vnni", 2), ("avx2", 3), ("scalar", 8)]:
+        for isa, threads in [
+            ("scalar", 1),
+            ("avx2", 1),
+            ("avx512vnni", 1),
+            ("avx512vnni", 2),
+            ("avx2", 3),
+            ("scalar", 8),
+        ]:
             out = tmp_path / "t.safetensors"
-            result = infer("trace", "-m", file, "--image", PICTURE, *text, "--isa", isa, "--threads", threads, "-o", out)
+            result = infer(
+                "trace", "-m", file, "--image", PICTURE, *text, "--isa", isa, "--threads", threads, "-o", out
+            )
             if result.returncode == 64 and "not available" in result.stderr:
                 continue  # this machine's processor lacks the instruction set
             assert result.returncode == 0, result.stderr

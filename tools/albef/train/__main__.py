@@ -115,7 +115,9 @@ class Run:
     def finish(self) -> None:
         self.save()
         minutes = (time.monotonic() - self.begun) / 60
-        self.write({"finished": self.step, "samples": self.samples, "minutes": minutes, "validation": self.task.validate()})
+        self.write(
+            {"finished": self.step, "samples": self.samples, "minutes": minutes, "validation": self.task.validate()}
+        )
 
 
 def main() -> None:
