@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from albef.model.attention import attend
+
 EPSILON = 1e-12
 
 
@@ -43,7 +45,7 @@ class AttentionCore(nn.Module):
         self.recorded: Tensor | None = None
 
     def _split(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
-        x = x if rows is None else x[rows]
+        x = x if rows is None else x.index_select(0, rows)
         return x.view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None, rows: Tensor | None) -> Tensor:
@@ -58,7 +60,7 @@ class AttentionCore(nn.Module):
             self.recorded = scores.softmax(-1)
             mixed = F.dropout(self.recorded, dropout) @ v
         else:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+            mixed = attend(q, k, v, mask, dropout)
         return mixed.transpose(1, 2).flatten(2)
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from albef.model.attention import attend
 from albef.model.config import ModelConfig
 
 EPSILON = 1e-6
@@ -39,7 +40,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = attend(q, k, v)
         return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
 
