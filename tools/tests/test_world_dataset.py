@@ -11,7 +11,7 @@ import pytest
 import world_reader as reader
 from PIL import Image
 
-from albef.world import dataset, questions
+from albef.world import dataset, language, questions
 from albef.world.scene import HELD_OUT
 
 COUNTS = {"train": 260, "val": 60, "test": 120}
@@ -152,3 +152,14 @@ def test_no_training_text_speaks_of_a_held_out_pair(root):
     for text in texts:
         words = [reader.singular(word) for word in reader.usual(text).split()]
         assert not {(noun, color) for color, noun in zip(words, words[1:], strict=False)} & HELD_OUT, text
+
+
+@pytest.mark.parametrize(
+    "text,placed",
+    [
+        ("the dotted green ring", False), ("the large object", False), ("the star on the left", True),
+        ("the moon at the bottom", True), ("the star over the big red circle", True), ("the ring right of the cross", True),
+    ],
+)  # fmt: skip
+def test_expressions_are_told_apart_by_whether_they_need_a_place(text, placed):
+    assert language.speaks_of_place(text) == placed

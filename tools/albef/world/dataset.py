@@ -208,14 +208,16 @@ def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
                 for j, (question, answer, kind) in enumerate(r["questions"])
             ],
         )
-        write_json(
-            root / f"grounding_{split}.json",
-            [
-                {"image": r["image"], "text": ref["text"], "ref_id": base + 10 * i + j}
-                | ({} if split == "train" else {"bbox": ref["bbox"]})
-                for i, r in enumerate(entries)
-                for j, ref in enumerate(r["references"])
-            ],
-        )
+        references = [
+            {"image": r["image"], "text": ref["text"], "ref_id": base + 10 * i + j}
+            | ({} if split == "train" else {"bbox": ref["bbox"]})
+            for i, r in enumerate(entries)
+            for j, ref in enumerate(r["references"])
+        ]
+        # Boxes are never trained on, and whole pictures hardly teach which of two stars "the star on the left" is: that
+        # would be true of most pictures with two stars. Such expressions are a list of their own.
+        for name, placed in (("grounding", False), ("grounding_places", True)):
+            chosen = [ref for ref in references if language.speaks_of_place(ref["text"]) == placed]
+            write_json(root / f"{name}_{split}.json", chosen)
     write_json(root / "detections.json", {r["image"]: r["candidates"] for s in ("val", "test") for r in records[s]})
     write_json(root / "answer_list.json", list(questions.ANSWERS))

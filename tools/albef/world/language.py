@@ -24,6 +24,8 @@ SYNONYMS = {
     "large": "big", "small": "little", "dotted": "spotted", "cross": "plus", "moon": "crescent",
     "left of": "to the left of", "right of": "to the right of", "above": "over", "below": "under",
 }  # fmt: skip
+PLACE_WORDS = ("on", "at", "left", "right", "above", "below", "over", "under")
+"""Words that only expressions with a place hold."""
 PLURALS = {"cross": "crosses", "plus": "pluses"}
 NUMBERS = ("no", "one", "two", "three", "four")
 
@@ -187,6 +189,11 @@ def expressions(scene: Scene, item: Item, rng: random.Random, variety: float) ->
     found += _by_side(scene, item, voice) + _by_relation(scene, item, voice)
     rng.shuffle(found)
     return list(dict.fromkeys(found))
+
+
+def speaks_of_place(text: str) -> bool:
+    """Whether an expression needs places to tell its object ("on the left", "above the ring"), not looks alone."""
+    return any(f" {word} " in f"{text} " for word in PLACE_WORDS)
 
 
 def _by_side(scene: Scene, item: Item, voice: Voice) -> list[str]:
