@@ -1,0 +1,145 @@
+"""``python -m albef.random_checkpoint --task retrieval -o X.pth``: random weights in the official layouts.
+
+They stand for the published files wherever weights need not mean anything: timing, conversion, comparing two
+implementations. Weights start as for training; biases and LayerNorms get a small spread, so that leaving one out shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from albef.checkpoint import save_checkpoint
+from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
+from albef.model.config import small_config
+from albef.optim import build_optimizer
+from albef.text import Tokenizer
+from albef.text.tokenizer import SPECIAL
+from albef.world import questions
+from albef.world.vocabulary import LETTERS, PATH, SIGNS
+
+PUBLISHED_VOCABULARY = 30522
+_COMMON = (
+    "the a an of in on at by and or is are was were be to with for from up down left right above below no not yes "
+    "man woman people person boy girl child dog cat horse bird cow sheep car bus train boat bike street road "
+    "house tree grass water sky sea beach table chair bed desk computer phone book ball hat shirt shoe umbrella "
+    "food cake pizza apple orange banana red green blue yellow black white brown pink purple gray large small big "
+    "little old young two three four five many one what where which who how why when color there it his her their "
+    "this that sitting standing holding riding walking playing eating wearing looking working running near next "
+    "behind front under over"
+).split()
+
+
+def published_config(task: str, vocab_size: int = PUBLISHED_VOCABULARY) -> ModelConfig:
+    """The published base size: 256 x 256 in pre-training, 384 x 384 afterwards."""
+    return ModelConfig(image_size=256 if task == "pretrain" else 384, vocab_size=vocab_size)
+
+
+def synthetic_vocabulary(size: int = PUBLISHED_VOCABULARY) -> list[str]:
+    """A vocabulary with the published one's layout: [PAD] at 0, the other special tokens at 100 to 103.
+
+    Signs, letters and digits follow, so that any English text encodes, then common words and words of syllables.
+    """
+    out = ["[PAD]", *(f"[unused{number}]" for number in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    out += [*SIGNS, *LETTERS, *(f"##{letter}" for letter in LETTERS), *_COMMON]
+    syllables = ["".join(pair) for pair in product("bcdfghjklmnprstvwz", "aeiou")]
+    endings = [f"##{syllable}{tail}" for syllable in syllables for tail in ("", "n", "s", "r", "t", "l")]
+    words = ["".join(parts) for length in (1, 2, 3) for parts in product(syllables, repeat=length)]
+    distinct = list(dict.fromkeys([*out, *endings, *words]))
+    if size > len(distinct) or size < len(out):
+        raise ValueError(f"a synthetic vocabulary has {len(out)} to {len(distinct)} tokens, not {size}")
+    return distinct[:size]
+
+
+def build_random(
+    task: str, config: ModelConfig, seed: int, *, twins: bool, initializer_range: float = 0.02
+) -> nn.Module:  # fmt: skip
+    """A model of ``task`` ("pretrain", "retrieval", "vqa"); equal arguments give equal weights."""
+    torch.manual_seed(seed)
+    models = {"pretrain": PretrainModel, "retrieval": RetrievalModel, "vqa": VQAModel}
+    model = models[task](config, twins=twins, initializer_range=initializer_range)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1 and parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter), alpha=initializer_range)
+    if twins:
+        model.copy_to_twins()
+    return model
+
+
+def wrapped(model: nn.Module) -> dict:
+    """What the official trainer saves: model, optimiser with both moments, schedule, configuration, epoch."""
+    optimizer = build_optimizer(model, 1e-5, 0.02)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter] = {
+                "step": torch.tensor(1.0), "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }  # fmt: skip
+    scheduler = {"base_values": [1e-5, 1e-5], "t_initial": 5, "lr_min": 1e-6, "warmup_lr_init": 1e-5}
+    return {
+        "model": model.state_dict(), "optimizer": optimizer.state_dict(), "lr_scheduler": scheduler,
+        "config": {"image_res": model.config.image_size, "queue_size": 65536, "momentum": 0.995}, "epoch": 0,
+    }  # fmt: skip
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m albef.random_checkpoint", description=__doc__)
+    parser.add_argument("--task", choices=("pretrain", "retrieval", "vqa"))
+    parser.add_argument("--size", choices=("published", "small"), default="published")
+    parser.add_argument("--layout", choices=("flat", "wrapped"), default="flat", help="wrapped: with twins and queues")
+    parser.add_argument("--vocab", type=Path, help="vocab.txt (default: synthetic, or the small world's)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("-o", "--output", type=Path, help="X.pth, or X.safetensors with metadata (flat only)")
+    parser.add_argument("--write-vocab", type=Path, metavar="FILE", help="writes a synthetic vocabulary of 30522 lines")
+    options = parser.parse_args()
+    if options.output is None and options.write_vocab is None:
+        parser.error("nothing to write: give -o or --write-vocab")
+    if options.output is not None and options.task is None:
+        parser.error("-o needs --task")
+    if options.output is not None and options.output.suffix not in (".pth", ".safetensors"):
+        parser.error("the output ends in .pth or .safetensors")
+    if options.layout == "wrapped" and options.output is not None and options.output.suffix != ".pth":
+        parser.error("only .pth can be wrapped")
+    return options
+
+
+def write(options: argparse.Namespace) -> None:
+    small = options.size == "small"
+    if options.vocab is not None or small:
+        vocabulary = Tokenizer.from_file(options.vocab or PATH).vocabulary
+    else:
+        vocabulary = synthetic_vocabulary()
+    config = small_config(len(vocabulary)) if small else published_config(options.task, len(vocabulary))
+    # At a sixth of the width a wider spread keeps projections of the same size.
+    spread = 0.05 if small else 0.02
+    model = build_random(
+        options.task, config, options.seed, twins=options.layout == "wrapped", initializer_range=spread
+    )
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    if options.output.suffix == ".safetensors":
+        answers = list(questions.ANSWERS) if options.task == "vqa" else None
+        save_checkpoint(options.output, model, options.task, vocabulary, answers)
+    else:
+        torch.save(wrapped(model) if options.layout == "wrapped" else model.state_dict(), options.output)
+    print(f"{options.output}: {options.task}, {options.size}, {options.layout}, seed {options.seed}")
+
+
+def main() -> None:
+    options = parse()
+    if options.write_vocab is not None:
+        vocabulary = synthetic_vocabulary()
+        assert [vocabulary.index(token) for token in SPECIAL] == [0, 100, 101, 102, 103]
+        options.write_vocab.parent.mkdir(parents=True, exist_ok=True)
+        options.write_vocab.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
+        print(f"{options.write_vocab}: {len(vocabulary)} tokens")
+    if options.output is not None:
+        write(options)
+
+
+if __name__ == "__main__":
+    main()
