@@ -1,7 +1,8 @@
+import Albef
 import AlbefModelFile
 
 /// The version that model files name as their maker.
-public let exporterVersion = "0.1.0"
+public let exporterVersion = albefVersion
 
 /// What to export, and how.
 public struct ExportOptions: Sendable {

@@ -14,6 +14,8 @@ import Glibc
     public let byteCount: Int
     /// Safe: `byteCount` readable bytes, unmapped only in `deinit`, never written.
     private let start: UnsafeRawPointer
+    /// Whether the pages can be read from a file again.
+    private let isBacked: Bool
 
     /// Maps the file at `path`.
     ///
@@ -32,6 +34,27 @@ import Glibc
         guard let address = unsafe address, unsafe address != MAP_FAILED else { throw System.readError(path) }
         self.path = path
         byteCount = status.size
+        isBacked = true
+        unsafe start = UnsafeRawPointer(address)
+    }
+
+    /// A file's content that is in memory already, for example after decompression; it is copied once.
+    ///
+    /// - Parameter path: What messages call it.
+    /// - Throws: ``FileError``: malformed when it is empty, unreadable when there is no memory.
+    public init(content: [UInt8], path: String) throws(FileError) {
+        guard !content.isEmpty else {
+            throw .malformed(path: path, field: "file size", found: "0 bytes", expected: "some content")
+        }
+        let address = unsafe mmap(nil, content.count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard let address = unsafe address, unsafe address != MAP_FAILED else { throw System.readError(path) }
+        // Safe: the mapping has exactly as many bytes.
+        unsafe content.withUnsafeBytes { source in
+            if let first = source.baseAddress { unsafe address.copyMemory(from: first, byteCount: source.count) }
+        }
+        self.path = path
+        byteCount = content.count
+        isBacked = false
         unsafe start = UnsafeRawPointer(address)
     }
 
@@ -47,6 +70,7 @@ import Glibc
     /// Gives back the memory of all pages that were touched. They are read from the file again where they are touched again, so
     /// that a pass over a large file need not hold all of it.
     public func releasePages() {
+        if !isBacked { return }
         // Safe: the mapping stays; its pages are never written, so the file has what they held.
         unsafe madvise(UnsafeMutableRawPointer(mutating: start), byteCount, MADV_DONTNEED)
     }

@@ -23,8 +23,18 @@ public final class SafetensorsFile: Sendable {
     private let file: MappedFile
 
     /// Opens and checks a file. Its header is held in memory, about 50 times its size at worst; no tensor is touched.
-    public init(path: String) throws(FileError) {
-        file = try MappedFile(path: path)
+    public convenience init(path: String) throws(FileError) { try self.init(MappedFile(path: path)) }
+
+    /// Checks a file that is in memory already.
+    ///
+    /// - Parameter path: What messages call it.
+    public convenience init(content: [UInt8], path: String) throws(FileError) {
+        try self.init(MappedFile(content: content, path: path))
+    }
+
+    private init(_ file: MappedFile) throws(FileError) {
+        self.file = file
+        let path = file.path
         let header = try SafetensorsHeader(file)
         metadata = header.metadata
         var table: [String: Entry] = [:]

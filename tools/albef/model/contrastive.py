@@ -64,10 +64,11 @@ class ContrastiveModel(nn.Module, Momentum):
 
     def __init__(
         self, config: ModelConfig, *, language_head: bool, twins: bool = True, queue_size: int = 65536,
-        dropout: float = 0.1, initializer_range: float = 0.02, temperature: float = 0.07,
+        dropout: float = 0.1, initializer_range: float = 0.02, temperature: float = 0.07, easy_negatives: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.config = config
+        self.easy_negatives = easy_negatives
         self.queue_size = queue_size
         self.visual_encoder = VisionTransformer(config, initializer_range)
         bert = Bert(
@@ -166,14 +167,24 @@ class ContrastiveModel(nn.Module, Momentum):
     ) -> tuple[Tensor, Tensor]:
         """Text and image numbers of the 3B pairs: positives, texts with a hard image, images with a hard text.
 
-        ``same`` [B, B] marks pairs that must not serve as negatives.
+        ``same`` [B, B] marks pairs that must not serve as negatives. A share ``easy_negatives`` (0 in the paper) of the
+        draws is uniform: where many captions are short enough to be true of other pictures too, the hardest negatives are
+        often no negatives at all, and a model that starts from little learns nothing from them.
         """
-        image_weights = image_scores.softmax(1).masked_fill(same, 0)
-        text_weights = text_scores.softmax(1).masked_fill(same, 0)
+        image_weights = self._negative_weights(image_scores, same)
+        text_weights = self._negative_weights(text_scores, same)
         own = torch.arange(len(same), device=same.device)
         hard_images = draw_negatives(text_weights, generator)
         hard_texts = draw_negatives(image_weights, generator)
         return torch.cat([own, own, hard_texts]), torch.cat([own, hard_images, own])
+
+    def _negative_weights(self, scores: Tensor, same: Tensor) -> Tensor:
+        weights = scores.softmax(1).masked_fill(same, 0)
+        if self.easy_negatives > 0:
+            hard = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
+            uniform = (~same).float() / (~same).sum(1, keepdim=True).clamp_min(1)
+            weights = (1 - self.easy_negatives) * hard + self.easy_negatives * uniform
+        return weights
 
     def matching_loss(self, fused: Tensor) -> Tensor:
         """Mean cross-entropy of the matching head over the 3B fused class tokens; the first B pairs match."""

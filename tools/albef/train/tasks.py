@@ -47,6 +47,10 @@ class Task:
 
 
 class _CaptionTask(Task):
+    def _contrastive_options(self) -> dict:
+        names = ("queue_size", "easy_negatives")
+        return {name: self.settings[name] for name in names if name in self.settings}
+
     def _caption_batches(self, max_tokens: int | None) -> CaptionBatches:
         settings = self.settings
         items = read_captions(self.root, settings["train_files"], self.tokenizer, self.config.max_words, max_tokens)
@@ -69,7 +73,7 @@ class PretrainTask(_CaptionTask):
         settings = self.settings
         batches = self._caption_batches(max_tokens=25)
         model = PretrainModel(
-            self.config, queue_size=settings["queue_size"], mlm_probability=settings["mlm_probability"],
+            self.config, **self._contrastive_options(), mlm_probability=settings["mlm_probability"],
             mask_id=self.tokenizer.mask_id, **self.options,
         )  # fmt: skip
         return model, batches
@@ -85,7 +89,7 @@ class RetrievalTask(_CaptionTask):
     def build(self):
         batches = self._caption_batches(max_tokens=None)
         options = {key: value for key, value in self.options.items() if key != "cls_id"}
-        return RetrievalModel(self.config, queue_size=self.settings["queue_size"], **options), batches
+        return RetrievalModel(self.config, **self._contrastive_options(), **options), batches
 
     def losses(self, batch, alpha):
         raw, ids, mask, numbers = batch

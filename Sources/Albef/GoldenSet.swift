@@ -1,0 +1,125 @@
+import AlbefFiles
+import AlbefModelFile
+
+/// Golden fixtures of one model: pictures, texts, and the tensors that PyTorch computed from them in float32.
+///
+/// A folder with `manifest.json`, a zstd-compressed safetensors file that the manifest names with its SHA-256, and after
+/// `verify --record` the digests of this runtime's own tensors in `exact.json`. Pictures lie beside the folder.
+public struct GoldenSet: Sendable {
+    /// One picture with one text.
+    public struct Case: Sendable {
+        public let name: String
+        /// Path of the picture, from the working folder.
+        public let image: String
+        /// SHA-256 of the picture file, in hex.
+        public let imageSum: String
+        /// A caption as a user would type it; nil for a question.
+        public let text: String?
+        /// A question as a user would type it; nil for a caption.
+        public let question: String?
+        /// Names of the case's tensors, as in ``Trace``.
+        public let tensors: [String]
+    }
+
+    /// The fixtures' folder.
+    public let folder: String
+    /// In the manifest's order.
+    public let cases: [Case]
+    /// What made the tensors: package names and their versions.
+    public let versions: [String: String]
+    /// SHA-256 of the checkpoint that they were made from.
+    public let checkpointDigest: String
+    private let file: SafetensorsFile
+
+    private static let manifestLimit = 64 << 20
+    private static let tensorLimit = 2 << 30
+
+    /// Reads a folder and checks the sums of its tensors.
+    public init(folder: String) throws(FileError) {
+        self.folder = folder
+        let path = folder + "/manifest.json"
+        let manifest = try ManifestReader(path: path, limit: GoldenSet.manifestLimit)
+        let root = manifest.root
+        guard root["format"]?.int == 1 else { throw manifest.error("format", "another format", "1") }
+        checkpointDigest = try manifest.text(root, "checkpoint_sha256")
+        versions = Dictionary(
+            (root["versions"]?.members ?? []).map { ($0.key, $0.value.string ?? $0.value.text) }, uniquingKeysWith: { a, _ in a })
+        guard let entries = root["cases"]?.array, !entries.isEmpty else {
+            throw manifest.error("cases", "none", "a list of cases")
+        }
+        var cases: [Case] = []
+        for (index, entry) in entries.enumerated() {
+            let field = "cases[\(index)]"
+            let text = entry["text"]?.string, question = entry["question"]?.string
+            guard (text == nil) != (question == nil) else { throw manifest.error(field, "neither or both", "text or question") }
+            guard let tensors = entry["tensors"]?.strings, !tensors.isEmpty else {
+                throw manifest.error(field + ".tensors", "none", "a list of tensor names")
+            }
+            cases.append(
+                Case(
+                    name: try manifest.text(entry, "name", in: field),
+                    image: folder + "/../" + (try manifest.relativePath(entry, "image", in: field)),
+                    imageSum: try manifest.text(entry, "image_sha256", in: field), text: text, question: question,
+                    tensors: tensors))
+        }
+        self.cases = cases
+        let bundle = root["tensors"] ?? .null
+        let name = try manifest.relativePath(bundle, "file", in: "tensors")
+        let expected = try manifest.text(bundle, "sha256", in: "tensors")
+        let compressed = try readFile(folder + "/" + name, limit: GoldenSet.tensorLimit)
+        let sum = SHA256.hex(of: compressed)
+        guard sum == expected else {
+            throw .malformed(path: folder + "/" + name, field: "SHA-256", found: sum, expected: expected)
+        }
+        let content = try CompressedFile.decompress(compressed, path: folder + "/" + name, limit: GoldenSet.tensorLimit)
+        file = try SafetensorsFile(content: content, path: folder + "/" + name)
+    }
+
+    /// A golden tensor, in the type that ``Trace`` gives it.
+    public func tensor(_ name: String, of example: Case) throws(FileError) -> Trace.Tensor {
+        let key = example.name + "/" + name
+        guard let entry = file[key] else {
+            throw .malformed(path: file.path, field: "tensor '\(key)'", found: "missing", expected: "a tensor that the manifest names")
+        }
+        let values: Trace.Tensor.Values
+        switch entry.dtype {
+        case .f32: values = .float32(try file.floats(key))
+        case .i32: values = .int32(try file.integers(key).map { Int32(truncatingIfNeeded: $0) })
+        case .u8: values = .uint8(try file.integers(key).map { UInt8(truncatingIfNeeded: $0) })
+        default:
+            throw .malformed(path: file.path, field: "type of '\(key)'", found: "\(entry.dtype)", expected: "F32, I32 or U8")
+        }
+        return Trace.Tensor(name: name, shape: entry.shape, values: values)
+    }
+}
+
+/// Reads typed fields of a JSON document with errors that name the field.
+struct ManifestReader {
+    let path: String
+    let root: JSONValue
+
+    init(path: String, limit: Int) throws(FileError) {
+        self.path = path
+        root = try JSONValue(readingFile: path, limit: limit)
+    }
+
+    func error(_ field: String, _ found: String, _ expected: String) -> FileError {
+        .malformed(path: path, field: field, found: found, expected: expected)
+    }
+
+    func text(_ value: JSONValue, _ key: String, in parent: String = "") throws(FileError) -> String {
+        guard let text = value[key]?.string else {
+            throw error(parent.isEmpty ? key : parent + "." + key, value[key]?.kindName ?? "nothing", "a string")
+        }
+        return text
+    }
+
+    /// A path that stays inside of its folder.
+    func relativePath(_ value: JSONValue, _ key: String, in parent: String) throws(FileError) -> String {
+        let path = try text(value, key, in: parent)
+        guard !path.hasPrefix("/"), !path.split(separator: "/").contains("..") else {
+            throw error(parent + "." + key, "'\(singleLine(path))'", "a path inside of the fixtures")
+        }
+        return path
+    }
+}

@@ -1,0 +1,99 @@
+import Albef
+import AlbefFiles
+import AlbefImage
+import ArgumentParser
+
+/// Finds where in a picture a text is.
+struct GroundCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ground", abstract: "Where in a picture a sentence is: heatmap, box, ranked proposals.",
+        discussion: "The heatmap is Grad-CAM of the match score at one cross-attention layer.")
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var limit: PictureLimit
+    @Option(help: ArgumentHelp("A JPEG or PNG picture.", valueName: "file"))
+    var image: String
+    @Option(help: "The sentence.")
+    var text: String
+    @Option(name: [.customShort("o"), .long], help: ArgumentHelp("Write the picture with the heatmap on it as PNG.", valueName: "png"))
+    var output: String?
+    @Option(help: ArgumentHelp("Write the heatmap as float32 .npy.", valueName: "npy"))
+    var heatmap: String?
+    @Flag(help: "Also a heatmap for each word; --heatmap then holds those, [words, rows, columns].")
+    var perWord = false
+    @Option(
+        help: ArgumentHelp(
+            "JSON list of boxes [x, y, width, height] to rank, or {image: [boxes]} as the official detections.",
+            valueName: "json"))
+    var boxes: String?
+    @Option(help: ArgumentHelp("Cross-attention layer, counted over all text layers (default: the model's own).", valueName: "n"))
+    var layer: Int?
+
+    func run() throws {
+        let session = try common.session()
+        let text = try common.prepare(text, for: .caption, model: session.model)
+        let proposals = try boxes.map { try ProposalFile(path: $0).boxes(for: image) }
+        let picture = try limit.decode(image)
+        let result = try session.ground(session.encode(picture), session.encode(text), layer: layer)
+        let size = (width: picture.width, height: picture.height)
+        let ranked = result.heatmap.ranked(proposals ?? [], width: size.width, height: size.height, kernels: session.kernels)
+        let box =
+            if let best = ranked.first { best.box.map { Float($0) } } else {
+                result.heatmap.box(width: size.width, height: size.height, kernels: session.kernels)
+            }
+        if let output {
+            try writePNG(
+                renderOverlay(picture, heatmap: result.heatmap, box: box, kernels: session.kernels), to: output)
+        }
+        if let heatmap { try file(result).write(to: heatmap) }
+        try common.show(json(result, box, ranked), description(result, box, ranked))
+    }
+
+    private func file(_ result: Grounding) -> NPYFile {
+        let map = result.heatmap
+        guard perWord else { return NPYFile(shape: [map.rows, map.columns], values: map.values) }
+        return NPYFile(
+            shape: [result.words.count, map.rows, map.columns], values: result.words.flatMap(\.heatmap.values))
+    }
+
+    private func json(_ result: Grounding, _ box: [Float]?, _ ranked: [Heatmap.RankedBox]) -> JSONValue {
+        [
+            "heatmap": json(result.heatmap), "box": box.map { JSONValue($0) } ?? .null,
+            "boxes": .array(
+                ranked.map { ["box": .array($0.box.map { JSONValue($0) }), "score": JSONValue($0.score)] }),
+            "words": .array(
+                (perWord ? result.words : []).map { ["word": .string($0.word), "heatmap": json($0.heatmap)] }),
+        ]
+    }
+
+    private func json(_ map: Heatmap) -> JSONValue {
+        ["rows": JSONValue(map.rows), "columns": JSONValue(map.columns), "values": JSONValue(map.values)]
+    }
+
+    private func description(_ result: Grounding, _ box: [Float]?, _ ranked: [Heatmap.RankedBox]) -> String {
+        var lines = ["heatmap of layer \(result.layer), \(result.heatmap.rows) x \(result.heatmap.columns):", shades(result.heatmap)]
+        if perWord {
+            for word in result.words { lines += ["\(word.word):", shades(word.heatmap)] }
+        }
+        lines.append("box [x, y, width, height]: " + (box.map { "\($0)" } ?? "none, the map is zero"))
+        for (rank, proposal) in ranked.enumerated() {
+            lines.append("  " + right("\(rank + 1)", 3) + "  score " + digits(proposal.score, 6) + "  \(proposal.box)")
+        }
+        if let output { lines.append("wrote \(output)") }
+        if let heatmap { lines.append("wrote \(heatmap)") }
+        return lines.joined(separator: "\n")
+    }
+
+    /// The map in ten shades of text, two characters a patch so that it looks square.
+    private func shades(_ map: Heatmap) -> String {
+        let ramp = Array(" .:-=+*#%@")
+        let top = map.values.max() ?? 0
+        return (0..<map.rows).map { row in
+            let cells = map.values[row * map.columns..<(row + 1) * map.columns].map { value in
+                let shade = ramp[top > 0 ? min(9, Int(value / top * 9.999)) : 0]
+                return "\(shade)\(shade)"
+            }
+            return "  |" + cells.joined() + "|"
+        }.joined(separator: "\n")
+    }
+}
