@@ -16,6 +16,7 @@ struct AlbefInfer: ParsableCommand {
         subcommands: [
             InfoCommand.self, MatchCommand.self, SearchCommand.self, EmbedCommand.self, VQACommand.self,
             GroundCommand.self, TraceCommand.self, VerifyCommand.self,
+            EvaluateCommand.self,
         ])
 
     /// Runs the command; whatever fails becomes one line on standard error and the documented exit code.

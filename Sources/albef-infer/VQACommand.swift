@@ -37,12 +37,4 @@ struct VQACommand: ParsableCommand {
                     ranked.map { ["answer": .string($0.answer), "probability": JSONValue($0.probability)] })
             ], ranked.map { digits($0.probability) + "  " + $0.answer }.joined(separator: "\n"))
     }
-
-    private func readAnswers(_ path: String) throws -> [String] {
-        guard let list = try JSONValue(readingFile: path, limit: 64 << 20).strings, !list.isEmpty else {
-            throw FileError.malformed(
-                path: path, field: "answers", found: "something else", expected: "a JSON list of strings, not empty")
-        }
-        return list
-    }
 }

@@ -7,6 +7,7 @@ implementations. Weights start as for training; biases and LayerNorms get a smal
 from __future__ import annotations
 
 import argparse
+import json
 from itertools import product
 from pathlib import Path
 
@@ -56,12 +57,13 @@ def synthetic_vocabulary(size: int = PUBLISHED_VOCABULARY) -> list[str]:
 
 
 def build_random(
-    task: str, config: ModelConfig, seed: int, *, twins: bool, initializer_range: float = 0.02
-) -> nn.Module:  # fmt: skip
+    task: str, config: ModelConfig, seed: int, *, twins: bool, initializer_range: float = 0.02, queue_size: int = 65536
+) -> nn.Module:
     """A model of ``task`` ("pretrain", "retrieval", "vqa"); equal arguments give equal weights."""
     torch.manual_seed(seed)
     models = {"pretrain": PretrainModel, "retrieval": RetrievalModel, "vqa": VQAModel}
-    model = models[task](config, twins=twins, initializer_range=initializer_range)
+    options = {} if task == "vqa" else {"queue_size": queue_size}
+    model = models[task](config, twins=twins, initializer_range=initializer_range, **options)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1 and parameter.requires_grad:
@@ -91,14 +93,17 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m albef.random_checkpoint", description=__doc__)
     parser.add_argument("--task", choices=("pretrain", "retrieval", "vqa"))
     parser.add_argument("--size", choices=("published", "small"), default="published")
+    parser.add_argument("--config", type=Path, help="a shape instead of --size: JSON with configuration keys")
     parser.add_argument("--layout", choices=("flat", "wrapped"), default="flat", help="wrapped: with twins and queues")
     parser.add_argument("--vocab", type=Path, help="vocab.txt (default: synthetic, or the small world's)")
+    parser.add_argument("--queue-size", type=int, default=65536, help="of a wrapped file (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, help="X.pth, or X.safetensors with metadata (flat only)")
     parser.add_argument("--write-vocab", type=Path, metavar="FILE", help="writes a synthetic vocabulary of 30522 lines")
+    parser.add_argument("--write-answers", type=Path, metavar="FILE", help="writes a list of answers (JSON)")
     options = parser.parse_args()
-    if options.output is None and options.write_vocab is None:
-        parser.error("nothing to write: give -o or --write-vocab")
+    if options.output is None and options.write_vocab is None and options.write_answers is None:
+        parser.error("nothing to write: give -o, --write-vocab or --write-answers")
     if options.output is not None and options.task is None:
         parser.error("-o needs --task")
     if options.output is not None and options.output.suffix not in (".pth", ".safetensors"):
@@ -108,25 +113,38 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def shape(options: argparse.Namespace) -> tuple[ModelConfig, list[str]]:
+    """The configuration and a vocabulary that fits it."""
+    given = Tokenizer.from_file(options.vocab).vocabulary if options.vocab else None
+    if options.config is not None:
+        config = ModelConfig.from_dict(json.loads(options.config.read_text()))
+        vocabulary = given or synthetic_vocabulary(config.vocab_size)
+        if len(vocabulary) != config.vocab_size:
+            raise SystemExit(f"{options.vocab} has {len(vocabulary)} tokens, the configuration {config.vocab_size}")
+        return config, vocabulary
+    if options.size == "small":
+        vocabulary = given or Tokenizer.from_file(PATH).vocabulary
+        return small_config(len(vocabulary)), vocabulary
+    vocabulary = given or synthetic_vocabulary()
+    return published_config(options.task, len(vocabulary)), vocabulary
+
+
 def write(options: argparse.Namespace) -> None:
-    small = options.size == "small"
-    if options.vocab is not None or small:
-        vocabulary = Tokenizer.from_file(options.vocab or PATH).vocabulary
-    else:
-        vocabulary = synthetic_vocabulary()
-    config = small_config(len(vocabulary)) if small else published_config(options.task, len(vocabulary))
-    # At a sixth of the width a wider spread keeps projections of the same size.
-    spread = 0.05 if small else 0.02
+    config, vocabulary = shape(options)
+    # A narrow model needs a wider spread for projections of the same size: 0.02 at the published width.
+    spread = 0.02 * (768 / config.text_width) ** 0.5
     model = build_random(
-        options.task, config, options.seed, twins=options.layout == "wrapped", initializer_range=spread
-    )
+        options.task, config, options.seed, twins=options.layout == "wrapped", initializer_range=spread,
+        queue_size=options.queue_size,
+    )  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
     if options.output.suffix == ".safetensors":
         answers = list(questions.ANSWERS) if options.task == "vqa" else None
         save_checkpoint(options.output, model, options.task, vocabulary, answers)
     else:
         torch.save(wrapped(model) if options.layout == "wrapped" else model.state_dict(), options.output)
-    print(f"{options.output}: {options.task}, {options.size}, {options.layout}, seed {options.seed}")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{options.output}: {options.task}, {options.layout}, {parameters:,} parameters, seed {options.seed}")
 
 
 def main() -> None:
@@ -137,6 +155,8 @@ def main() -> None:
         options.write_vocab.parent.mkdir(parents=True, exist_ok=True)
         options.write_vocab.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
         print(f"{options.write_vocab}: {len(vocabulary)} tokens")
+    if options.write_answers is not None:
+        options.write_answers.write_text(json.dumps(list(questions.ANSWERS)) + "\n", encoding="utf-8")
     if options.output is not None:
         write(options)
 

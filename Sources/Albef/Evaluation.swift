@@ -1,0 +1,142 @@
+import AlbefFiles
+import AlbefImage
+
+/// A task's official metrics over a dataset.
+public struct Evaluation: Sendable {
+    /// One figure.
+    public struct Metric: Sendable, Equatable {
+        /// Such as `txt_r1`.
+        public let name: String
+        /// In percent.
+        public let value: Double
+    }
+
+    /// `retrieval`, `vqa` or `grounding`.
+    public let task: String
+    /// Records evaluated.
+    public let cases: Int
+    public let metrics: [Metric]
+    /// What the official tools read: for VQA, a list of question ids and answers.
+    public let results: JSONValue
+
+    /// The figure of a name.
+    public subscript(name: String) -> Double? { metrics.first { $0.name == name }?.value }
+}
+
+/// Evaluates a session's model; one pass over the annotations, pictures read as they are needed.
+public struct Evaluator {
+    let session: Session
+    /// The folder that pictures' paths start from.
+    let root: String
+    /// Pixels of a picture at most.
+    let maxPixels: Int
+    /// Called with what is done and what there is to do.
+    let progress: (Int, Int) -> Void
+
+    public init(
+        session: Session, root: String, maxPixels: Int = defaultMaximumPixels,
+        progress: @escaping (Int, Int) -> Void = { _, _ in }
+    ) {
+        self.session = session
+        self.root = root
+        self.maxPixels = maxPixels
+        self.progress = progress
+    }
+
+    /// Decodes a picture of the dataset.
+    func picture(_ path: String) throws -> Picture { try decodePicture(path: root + "/" + path, maxPixels: maxPixels) }
+
+    /// Answers every question; accuracy is that of ``VQAAccuracy``, in all and for each `kind`.
+    public func questions(_ records: [Annotations.Asked], candidates: AnswerList) throws -> Evaluation {
+        var total = 0.0
+        var kinds: [String: (sum: Double, count: Int)] = [:]
+        var results: [JSONValue] = []
+        var last: (path: String, image: EncodedImage)?
+        for (index, record) in records.enumerated() {
+            progress(index, records.count)
+            let image: EncodedImage
+            if let last, last.path == record.image {
+                image = last.image
+            } else {
+                image = try session.encode(picture(record.image))
+                last = (record.image, image)
+            }
+            let question = try session.encode(session.model.prepare(record.question, for: .question))
+            let answer = try session.answer(image, question, candidates).first?.answer ?? ""
+            let accuracy = VQAAccuracy.accuracy(of: answer, given: record.answers)
+            total += accuracy
+            if let kind = record.kind {
+                kinds[kind, default: (0, 0)].sum += accuracy
+                kinds[kind, default: (0, 0)].count += 1
+            }
+            results.append(["question_id": record.questionID, "answer": .string(answer)])
+        }
+        let byKind = kinds.keys.sorted().map { kind -> Evaluation.Metric in
+            let group = kinds[kind] ?? (0, 0)
+            return Evaluation.Metric(name: kind, value: 100 * group.sum / Double(max(1, group.count)))
+        }
+        return Evaluation(
+            task: "vqa", cases: records.count,
+            metrics: [Evaluation.Metric(name: "accuracy", value: 100 * total / Double(max(1, records.count)))] + byKind,
+            results: .array(results))
+    }
+
+    /// Finds every expression's object: the share whose heatmap peaks inside of its box, and with proposals the share whose
+    /// best-ranked proposal overlaps the box by at least a half.
+    ///
+    /// - Parameters:
+    ///   - proposals: By a picture's path; nil without any.
+    ///   - layer: nil for the model's own.
+    public func grounding(
+        _ records: [Annotations.Referred], proposals: ((String) throws -> [[Double]])? = nil, layer: Int? = nil
+    ) throws -> Evaluation {
+        var peaks = 0, hits = 0
+        var results: [JSONValue] = []
+        var last: (path: String, picture: Picture, image: EncodedImage)?
+        for (index, record) in records.enumerated() {
+            progress(index, records.count)
+            if last?.path != record.image {
+                let picture = try picture(record.image)
+                last = (record.image, picture, try session.encode(picture))
+            }
+            guard let (_, picture, image) = last else { continue }
+            let text = try session.encode(session.model.prepare(record.text, for: .caption))
+            let heatmap = try session.ground(image, text, layer: layer).heatmap
+            let size = (width: picture.width, height: picture.height)
+            let map = heatmap.upsampled(width: size.width, height: size.height, kernels: session.kernels)
+            if Box.contains(record.box, peakOf: map, width: size.width) { peaks += 1 }
+            var best: JSONValue = .null
+            if let proposals {
+                let ranked = heatmap.ranked(
+                    try proposals(record.image), width: size.width, height: size.height, kernels: session.kernels)
+                if let first = ranked.first {
+                    if Box.overlap(first.box, record.box) >= 0.5 { hits += 1 }
+                    best = .array(first.box.map { JSONValue($0) })
+                }
+            }
+            results.append(["image": .string(record.image), "text": .string(record.text), "box": best])
+        }
+        let all = Double(max(1, records.count))
+        var metrics = [Evaluation.Metric(name: "peak_in_box", value: 100 * Double(peaks) / all)]
+        if proposals != nil { metrics.append(Evaluation.Metric(name: "box_accuracy", value: 100 * Double(hits) / all)) }
+        return Evaluation(task: "grounding", cases: records.count, metrics: metrics, results: .array(results))
+    }
+}
+
+/// Geometry of boxes `[x, y, width, height]` as the official grounding evaluation has it.
+public enum Box {
+    /// Intersection over union on inclusive pixels: a box reaches to `x + width - 1`; an intersection of no extent is empty.
+    public static func overlap(_ a: [Double], _ b: [Double]) -> Double {
+        let left = max(a[0], b[0]), top = max(a[1], b[1])
+        let right = min(a[0] + a[2] - 1, b[0] + b[2] - 1), bottom = min(a[1] + a[3] - 1, b[1] + b[3] - 1)
+        let inside = left < right && top < bottom ? (right - left + 1) * (bottom - top + 1) : 0
+        return inside / (a[2] * a[3] + b[2] * b[3] - inside)
+    }
+
+    /// Whether the greatest value of a map (the first in row order) lies inside of a box.
+    static func contains(_ box: [Double], peakOf map: [Float], width: Int) -> Bool {
+        guard let top = map.max(), let place = map.firstIndex(of: top) else { return false }
+        let x = Double(place % width), y = Double(place / width)
+        return box[0] <= x && x < box[0] + box[2] && box[1] <= y && y < box[1] + box[3]
+    }
+}

@@ -1,0 +1,63 @@
+import Albef
+import AlbefFiles
+import ArgumentParser
+
+/// Official metrics over official dataset files.
+struct EvaluateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "evaluate", abstract: "A task's official metrics over a dataset's JSON: retrieval, VQA, grounding.",
+        discussion: """
+            The records tell the task: with 'question' VQA, with 'caption' retrieval, with 'text' and 'bbox' grounding. \
+            Figures are percent.
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var limit: PictureLimit
+    @Option(help: ArgumentHelp("The dataset: a JSON list of records.", valueName: "file"))
+    var annotations: String
+    @Option(help: ArgumentHelp("The folder that the records' pictures start from.", valueName: "folder"))
+    var images: String
+    @Option(
+        name: [.customShort("o"), .long],
+        help: ArgumentHelp("Write the results, for VQA as the evaluation server takes them.", valueName: "json"))
+    var output: String?
+    @Option(help: ArgumentHelp("Candidates for VQA instead of the model's own (JSON list).", valueName: "a.json"))
+    var answers: String?
+    @Option(help: ArgumentHelp("Proposed boxes for grounding: {image: [boxes]}.", valueName: "json"))
+    var boxes: String?
+    @Option(help: ArgumentHelp("Retrieval: candidates that the matching head ranks (default: at most 128).", valueName: "n"))
+    var rerank: Int?
+    @Option(help: ArgumentHelp("Grounding: cross-attention layer (default: the model's own).", valueName: "n"))
+    var layer: Int?
+
+    func validate() throws {
+        if let rerank, rerank < 0 { throw ValidationError("--rerank takes 0 or more, found \(rerank).") }
+    }
+
+    func run() throws {
+        let session = try common.session()
+        let records = try Annotations(path: annotations)
+        let showsProgress = !common.quiet && !common.json && StandardStreams.errorIsTerminal
+        let evaluator = Evaluator(session: session, root: images, maxPixels: limit.maxPixels) { done, all in
+            if showsProgress { StandardStreams.reportProgress("\(done) of \(all)") }
+        }
+        let result: Evaluation
+        switch records {
+        case .retrieval(let records): result = try evaluator.retrieval(records, rerank: rerank)
+        case .questions(let records):
+            result = try evaluator.questions(records, candidates: session.model.answerList(answers.map(readAnswers)))
+        case .grounding(let records):
+            let proposals = try boxes.map { try ProposalFile(path: $0) }
+            result = try evaluator.grounding(records, proposals: proposals.map { file in { try file.boxes(for: $0) } }, layer: layer)
+        }
+        if showsProgress { StandardStreams.reportProgress("") }
+        if let output { try writeAtomically(result.results.utf8 + [0x0A], to: output) }
+        try common.show(
+            [
+                "task": .string(result.task), "cases": JSONValue(result.cases),
+                "metrics": .object(result.metrics.map { JSONMember($0.name, JSONValue($0.value)) }),
+            ],
+            (["\(result.task), \(result.cases) records"] + result.metrics.map { left($0.name, 18) + right(digits($0.value, 2), 7) })
+                .joined(separator: "\n"))
+    }
+}
