@@ -1,4 +1,4 @@
-"""Trains one model: ``python -m albef.train --task pretrain --config tools/configs/small_pretrain.json --output FOLDER``."""
+"""Trains one model: ``python -m albef.train --task pretrain --config configs/small_pretrain.json --output FOLDER``."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ class Run:
     def finish(self) -> None:
         self.save()
         minutes = (time.monotonic() - self.begun) / 60
-        self.write({"finished": self.step, "samples": self.samples, "minutes": minutes, "validation": self.task.validate()})
+        validation = self.task.validate()
+        self.write({"finished": self.step, "samples": self.samples, "minutes": minutes, "validation": validation})
 
 
 def main() -> None:
