@@ -70,7 +70,7 @@ let package = Package(
         .executableTarget(
             name: "albef-infer",
             dependencies: [
-                "Albef", "AlbefFiles", "AlbefKernels",
+                "Albef", "AlbefFiles", "AlbefImage", "AlbefKernels",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: swiftSettings),
         .executableTarget(

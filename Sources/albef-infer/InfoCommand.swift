@@ -1,7 +1,6 @@
 import Albef
 import AlbefFiles
 import AlbefKernels
-import AlbefModelFile
 import ArgumentParser
 
 /// Says what a model file holds and how this machine would run it.

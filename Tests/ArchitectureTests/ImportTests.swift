@@ -20,7 +20,10 @@ private let allowedImports: [String: Set<String>] = [
     "albef-bench": commandImports,
 ]
 
-private let commandImports: Set<String> = ["Albef", "AlbefExport", "AlbefFiles", "AlbefKernels", "ArgumentParser"]
+/// Commands decode pictures and write overlays, so they stand on AlbefImage too; all computing is the library's.
+private let commandImports: Set<String> = [
+    "Albef", "AlbefExport", "AlbefFiles", "AlbefImage", "AlbefKernels", "ArgumentParser",
+]
 
 /// Headers that the C targets may include beside their own.
 private let allowedHeaders: [String: Set<String>] = [
