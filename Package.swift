@@ -31,7 +31,7 @@ let package = Package(
     targets: [
         // C, and system libraries
         .target(
-            name: "CAlbefKernels", cSettings: kernelFlags,
+            name: "CAlbefKernels", exclude: ["README.md"], cSettings: kernelFlags,
             linkerSettings: [.linkedLibrary(":libomp.so.5"), .linkedLibrary("m")]),
         .target(
             name: "CImageCodecs", exclude: ["README.md"],
@@ -44,7 +44,9 @@ let package = Package(
         .target(
             name: "AlbefFiles", dependencies: ["AlbefTensor", "CSha256"], exclude: ["README.md"],
             swiftSettings: spanSettings),
-        .target(name: "AlbefKernels", dependencies: ["AlbefTensor", "CAlbefKernels"], swiftSettings: spanSettings),
+        .target(
+            name: "AlbefKernels", dependencies: ["AlbefTensor", "CAlbefKernels"], exclude: ["README.md"],
+            swiftSettings: spanSettings),
         .target(
             name: "AlbefModelFile", dependencies: ["AlbefTensor", "AlbefFiles", "CZstd"], exclude: ["README.md"],
             swiftSettings: spanSettings),

@@ -139,9 +139,14 @@ class QuestionBatches:
     """Batches of pictures with ``share`` questions each, so that a picture is encoded once for several questions."""
 
     def __init__(
-        self, items: list[QuestionItem], pictures: Pictures, tokenizer: Tokenizer, batch_size: int, share: int,
+        self,
+        items: list[QuestionItem],
+        pictures: Pictures,
+        tokenizer: Tokenizer,
+        batch_size: int,
+        share: int,
         seed: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.items, self.pictures, self.batch_size, self.share = items, pictures, batch_size, share
         self.random = random.Random(seed)
         answers = {answer for item in items for answer, _ in item.answers}

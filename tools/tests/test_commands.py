@@ -1,7 +1,7 @@
 """The contract of the commands: exit codes, one clear line on standard error, keys of the JSON.
 
-Needs built commands: ``ALBEF_BINARIES`` names the folder that holds them and ``ALBEF_MODELS`` one with the shipped
-models exported to ``<name>-int8.albef``; ``tools/test.sh`` sets both.
+Needs built commands: ``ALBEF_BINARIES`` names the folder that holds them and ``ALBEF_MODELS`` one with the shipped models
+exported to ``<name>-int8.albef``; ``tools/test.sh`` sets both.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ def test_embed_writes_unit_rows(tmp_path: Path) -> None:
 
 
 def test_vqa_ranks_answers_with_probabilities() -> None:
-    question = ("--question", "how many stars are there?")
-    answers = answer("vqa", "-m", model("vqa"), "--image", PICTURE, *question, "--top", 3)
+    answers = answer(
+        "vqa", "-m", model("vqa"), "--image", PICTURE, "--question", "how many stars are there?", "--top", 3
+    )
     probabilities = [a["probability"] for a in answers["answers"]]
     assert len(probabilities) == 3
     assert probabilities == sorted(probabilities, reverse=True)
@@ -134,11 +135,18 @@ def test_trace_is_the_same_for_every_instruction_set_and_thread_count(name: str,
     for precision in ("int8", "float32"):
         file = Path(MODELS or "") / f"{name}-{precision}.albef"
         reference.clear()
-        variants = [("scalar", 1), ("avx2", 1), ("avx512vnni", 1), ("avx512vnni", 2), ("avx2", 3), ("scalar", 8)]
-        for isa, threads in variants:
+        for isa, threads in [
+            ("scalar", 1),
+            ("avx2", 1),
+            ("avx512vnni", 1),
+            ("avx512vnni", 2),
+            ("avx2", 3),
+            ("scalar", 8),
+        ]:
             out = tmp_path / "t.safetensors"
-            how = ("--isa", isa, "--threads", threads, "-o", out)
-            result = infer("trace", "-m", file, "--image", PICTURE, *text, *how)
+            result = infer(
+                "trace", "-m", file, "--image", PICTURE, *text, "--isa", isa, "--threads", threads, "-o", out
+            )
             if result.returncode == 64 and "not available" in result.stderr:
                 continue  # this machine's processor lacks the instruction set
             assert result.returncode == 0, result.stderr

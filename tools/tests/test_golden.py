@@ -22,7 +22,8 @@ from albef.model.config import small_config
 from albef.optim import build_optimizer
 from albef.world import questions, vocabulary
 
-SHIPPED = Path(__file__).resolve().parents[2] / "fixtures" / "golden"
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "fixtures" / "golden"
 PIECES = vocabulary.PATH.read_text().splitlines()
 ORDER = (
     "pixels_u8", "pixels", "image_tokens", "image_feature", "input_ids", "text_tokens", "text_feature", "fusion_tokens",
@@ -134,6 +135,24 @@ def test_changed_tensors_are_noticed(root):
     (folder / golden.TENSOR_FILE).write_bytes(data)
     with pytest.raises(ValueError, match="not those of the manifest"):
         golden.read_golden(folder)
+
+
+@pytest.mark.parametrize("name", golden.CASES)
+def test_shipped_fixtures_belong_to_the_shipped_checkpoint(name):
+    source = ROOT / "models" / name / "model.safetensors"
+    manifest, tensors = golden.read_golden(SHIPPED / name)
+    assert manifest["checkpoint_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert len(manifest["cases"]) == golden.CASES[name] and tensors
+    for image, expected in manifest["pictures"].items():
+        assert hashlib.sha256((SHIPPED / image).read_bytes()).hexdigest() == expected
+    assert (SHIPPED / name / golden.TENSOR_FILE).stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize("name", golden.CASES)
+def test_shipped_models_are_small_and_carry_shape_and_vocabulary(name):
+    loaded = load_model(ROOT / "models" / name / "model.safetensors")
+    assert loaded.task == name and (loaded.answers is not None) == (name == "vqa")
+    assert sum(parameter.numel() for parameter in loaded.model.parameters()) <= 3_000_000
 
 
 def run(monkeypatch, *arguments: object) -> None:

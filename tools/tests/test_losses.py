@@ -198,6 +198,16 @@ def test_a_row_whose_weights_all_vanished_still_gets_a_negative():
     assert drawn == {(1, 2, 0), (2, 2, 0)}
 
 
+def test_easy_negatives_mix_a_uniform_share_into_the_weights():
+    config = r.tiny_config()
+    model = RetrievalModel(config, queue_size=6, easy_negatives=0.25)
+    scores = torch.tensor([[5.0, 4.0, -9.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]])
+    weights = model._negative_weights(scores, torch.eye(3, dtype=torch.bool))
+    torch.testing.assert_close(weights.sum(1), torch.ones(3))
+    assert not weights.diagonal().any()
+    assert weights[0, 2].item() == pytest.approx(0.125, abs=1e-4)
+
+
 def test_a_batch_that_does_not_divide_the_queue_is_refused():
     config = r.tiny_config()
     model = RetrievalModel(config, queue_size=5, dropout=0.0)

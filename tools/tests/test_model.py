@@ -198,6 +198,15 @@ def test_passes_agree_with_the_formulas_whatever_the_padding():
         )
 
 
+def test_the_decoder_never_looks_ahead():
+    torch.manual_seed(3)
+    decoder = VQAModel(r.tiny_config(), twins=False).eval().text_decoder.bert
+    states = torch.randn(1, 3, 32)
+    long = decoder.decode(torch.tensor([[2, 5, 6, 7]]), None, states, None)
+    short = decoder.decode(torch.tensor([[2, 5]]), None, states, None)
+    torch.testing.assert_close(long[:, :2], short, atol=1e-6, rtol=0)
+
+
 def test_many_texts_may_share_a_picture():
     config = r.tiny_config()
     model = RetrievalModel(config, twins=False).eval()

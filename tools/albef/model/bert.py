@@ -163,9 +163,7 @@ class Bert(nn.Module):
         """Text mode: the layers below ``fusion_layer``."""
         return self._run(self.embeddings(ids), mask, None, None, None, 0, self.fusion_layer)
 
-    def fuse(
-        self, tokens: Tensor, mask: Tensor | None, image: Tensor, rows: Tensor | None = None
-    ) -> Tensor:
+    def fuse(self, tokens: Tensor, mask: Tensor | None, image: Tensor, rows: Tensor | None = None) -> Tensor:
         """Fusion mode: the layers from ``fusion_layer`` on, fed with text-mode states (no embedding block)."""
         return self._run(tokens, mask, image, None, rows, self.fusion_layer, len(self.encoder.layer))
 

@@ -42,6 +42,11 @@ class Momentum:
         torch._foreach_lerp_(twins, students, weight)
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """Losses are computed in float32 where autocast gave less; float64 stays."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean over rows of -sum(targets * log softmax(logits))."""
     return -(F.log_softmax(logits, dim=1) * targets).sum(1).mean()
@@ -110,10 +115,10 @@ class ContrastiveModel(nn.Module, Momentum):
         return tokens, self.text_feature(tokens)
 
     def image_feature(self, tokens: Tensor) -> Tensor:
-        return F.normalize(self.vision_proj(tokens[:, 0]).float(), dim=-1)
+        return F.normalize(full_precision(self.vision_proj(tokens[:, 0])), dim=-1)
 
     def text_feature(self, tokens: Tensor) -> Tensor:
-        return F.normalize(self.text_proj(tokens[:, 0]).float(), dim=-1)
+        return F.normalize(full_precision(self.text_proj(tokens[:, 0])), dim=-1)
 
     def match_logits(
         self, text_tokens: Tensor, mask: Tensor | None, image_tokens: Tensor, rows: Tensor | None = None
@@ -126,8 +131,8 @@ class ContrastiveModel(nn.Module, Momentum):
         """Updates the twins, then gives their image tokens and both features."""
         self.update_twins()
         tokens = self.visual_encoder_m(pixels)
-        image = F.normalize(self.vision_proj_m(tokens[:, 0]).float(), dim=-1)
-        text = F.normalize(self.text_proj_m(self.bert_m.text(ids, mask)[:, 0]).float(), dim=-1)
+        image = F.normalize(full_precision(self.vision_proj_m(tokens[:, 0])), dim=-1)
+        text = F.normalize(full_precision(self.text_proj_m(self.bert_m.text(ids, mask)[:, 0])), dim=-1)
         return tokens, image, text
 
     def contrast(
@@ -190,7 +195,7 @@ class ContrastiveModel(nn.Module, Momentum):
 
     def matching_loss(self, fused: Tensor) -> Tensor:
         """Mean cross-entropy of the matching head over the 3B fused class tokens; the first B pairs match."""
-        logits = self.itm_head(fused).float()
+        logits = full_precision(self.itm_head(fused))
         labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
         labels[: len(logits) // 3] = 1
         return F.cross_entropy(logits, labels)

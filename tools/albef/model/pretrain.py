@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from albef.model.config import ModelConfig
-from albef.model.contrastive import ContrastiveModel, soft_cross_entropy
+from albef.model.contrastive import ContrastiveModel, full_precision, soft_cross_entropy
 
 
 def mask_words(
@@ -78,12 +78,11 @@ class PretrainModel(ContrastiveModel):
         chosen = labels != -100
         if not chosen.any():
             return states.sum() * 0
-        logits = self.text_encoder.cls(states[chosen]).float()
+        logits = full_precision(self.text_encoder.cls(states[chosen]))
         loss = F.cross_entropy(logits, labels[chosen])
         if alpha > 0:
             with torch.no_grad():
                 states_m = self.bert_m.multi_modal(masked_ids, mask, image_tokens_m)
-                targets = self.text_encoder_m.cls(states_m[chosen]).float().softmax(1)
+                targets = full_precision(self.text_encoder_m.cls(states_m[chosen])).softmax(1)
             loss = (1 - alpha) * loss + alpha * soft_cross_entropy(logits, targets)
         return loss
-

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from albef.model.bert import Bert, BertLanguageModel, initialize_bert
 from albef.model.config import ModelConfig
-from albef.model.contrastive import Momentum
+from albef.model.contrastive import Momentum, full_precision
 from albef.model.vision import VisionTransformer
 
 
@@ -78,7 +78,7 @@ class VQAModel(nn.Module, Momentum):
     ) -> Tensor:
         """Logits [tokens, V] that predict each answer token after [CLS], padding left out."""
         inputs = decoder.bert.decode(answer_ids[:, :-1], answer_mask[:, :-1], states, mask, rows)
-        return decoder.cls(inputs[answer_mask[:, 1:].bool()]).float()
+        return full_precision(decoder.cls(inputs[answer_mask[:, 1:].bool()]))
 
     @torch.no_grad()
     def rank_answers(

@@ -1,4 +1,4 @@
-"""Trains one model: ``python -m albef.train --task pretrain --config configs/small_pretrain.json --output FOLDER``."""
+"""Trains one model: ``python -m albef.train --task pretrain --config tools/configs/small_pretrain.json --output FOLDER``."""
 
 from __future__ import annotations
 
@@ -115,8 +115,9 @@ class Run:
     def finish(self) -> None:
         self.save()
         minutes = (time.monotonic() - self.begun) / 60
-        validation = self.task.validate()
-        self.write({"finished": self.step, "samples": self.samples, "minutes": minutes, "validation": validation})
+        self.write(
+            {"finished": self.step, "samples": self.samples, "minutes": minutes, "validation": self.task.validate()}
+        )
 
 
 def main() -> None:
