@@ -119,6 +119,8 @@ def write_golden(checkpoint: Path, output: Path, count: int | None = None) -> in
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     loaded = load_model(checkpoint)
+    if loaded.task == "vqa" and not loaded.answers:
+        raise ValueError(f"{checkpoint} holds no answers to rank")
     root = output.resolve().parent
     cases, bundle, pictures = [], {}, {}
     for example in choose(loaded.task, read_json(root / "pictures.json"), count):
