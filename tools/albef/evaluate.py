@@ -1,40 +1,71 @@
-"""Metrics of a trained checkpoint on a split of the small world: ``python -m albef.evaluate CHECKPOINT``, one JSON object."""
+"""Measures a checkpoint: ``python -m albef.evaluate --checkpoint models/retrieval/model.safetensors`` prints JSON."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 
-from albef.data import cache_folder
+import torch
+
+from albef.data import cache_folder, read_json
 from albef.evaluation.grounding import evaluate_grounding
 from albef.evaluation.retrieval import evaluate_retrieval
 from albef.evaluation.vqa import evaluate_vqa
-from albef.loading import load_model
+from albef.loading import Loaded, load_model
+from albef.text import Tokenizer
+
+MEASURES = {"pretrain": ("retrieval", "grounding"), "retrieval": ("retrieval", "grounding"), "vqa": ("vqa",)}
 
 
-def evaluate(checkpoint: Path, data: Path, split: str, limit: int | None = None) -> dict[str, float]:
-    """All metrics that the checkpoint's task has; percent."""
-    loaded = load_model(checkpoint)
-    root = str(data)
-    if loaded.task == "vqa":
-        answers = loaded.checkpoint.answers or []
-        return evaluate_vqa(loaded.model, loaded.tokenizer, answers, root, f"vqa_{split}.json", limit=limit)
-    result = evaluate_retrieval(
-        loaded.model, loaded.tokenizer, root, f"retrieval_{split}.json", k_test=128, limit=limit
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m albef.evaluate", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument(
+        "--task", choices=("retrieval", "grounding", "vqa"), action="append", help="repeatable; default: all it can do"
     )
-    return result | evaluate_grounding(loaded.model, loaded.tokenizer, root, f"grounding_{split}.json", limit=limit)
+    parser.add_argument("--data", type=Path, default=cache_folder() / "world", help="dataset folder (%(default)s)")
+    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--layer", type=int, action="append", help="grounding layers; default: all that fuse")
+    parser.add_argument("--k-test", type=int, default=128, help="candidates to re-rank or decode (%(default)s)")
+    parser.add_argument("--limit", type=int, help="only the first entries")
+    parser.add_argument("--vocab", type=Path, help="vocab.txt, for checkpoints that hold none")
+    parser.add_argument("--answers", type=Path, help="JSON list, for checkpoints that hold none")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def measure(loaded: Loaded, task: str, options: argparse.Namespace) -> dict:
+    """One task's metrics in percent."""
+    model, file = loaded.model, f"{task}_{options.split}.json"
+    if task == "retrieval":
+        common = dict(k_test=options.k_test, limit=options.limit)
+        return evaluate_retrieval(model, loaded.tokenizer, str(options.data), file, **common)
+    if task == "vqa":
+        answers = loaded.answers or read_json(options.data / "answer_list.json")
+        common = dict(k_test=options.k_test, limit=options.limit)
+        return evaluate_vqa(model, loaded.tokenizer, answers, str(options.data), file, **common)
+    layers = options.layer or range(model.bert.fusion_layer, len(model.bert.encoder.layer))
+    return {
+        f"layer_{layer}": evaluate_grounding(
+            model, loaded.tokenizer, options.data, file, layer=layer, limit=options.limit
+        )
+        for layer in layers
+    }  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m albef.evaluate", description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--data", type=Path, default=cache_folder() / "world", help="dataset folder (%(default)s)")
-    parser.add_argument("--split", choices=["val", "test"], default="test")
-    parser.add_argument("--limit", type=int, help="only the first entries")
-    options = parser.parse_args()
-    result = evaluate(options.checkpoint, options.data, options.split, options.limit)
-    print(json.dumps({name: round(value, 2) for name, value in result.items()}))
+    options = parse()
+    torch.set_num_threads(options.threads)
+    vocabulary = Tokenizer.from_file(options.vocab).vocabulary if options.vocab else None
+    loaded = load_model(options.checkpoint, vocabulary, read_json(options.answers) if options.answers else None)
+    result: dict = {"checkpoint": str(options.checkpoint), "task": loaded.task, "split": options.split}
+    for task in options.task or MEASURES[loaded.task]:
+        begun = time.monotonic()
+        result[task] = measure(loaded, task, options)
+        result[task]["seconds"] = time.monotonic() - begun
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,35 +1,50 @@
-"""ITM Grad-CAM by autograd: where in a picture a text is, by the gradient of the match logit."""
+"""Where in the picture a text is seen: Grad-CAM of the matching logit over a layer's cross-attention."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from albef.model.contrastive import ContrastiveModel
 
 
-def gradcam(model: ContrastiveModel, image_tokens: Tensor, ids: Tensor, layer: int) -> Tensor:
-    """Token maps [T, h, w] of one text [T] on one picture's tokens [S, D] at a cross-attention ``layer``.
+def record_cross_attention(
+    model: ContrastiveModel, image_tokens: Tensor, ids: Tensor, mask: Tensor | None, layer: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities of ``layer``'s cross-attention, their gradient, both [B, H, T, S], and the matching logits [B, 2].
 
-    The head mean of A * max(dy/dA, 0) with A the probabilities and y the match logit; the key of the class token is dropped.
+    The gradient is that of the raw match logit, summed over the batch, which keeps samples apart. ``layer`` counts over
+    the whole stack. Run in evaluation mode.
     """
-    attention = model.bert.encoder.layer[layer].crossattention.self
-    attention.record = True
+    if not model.bert.fusion_layer <= layer < len(model.bert.encoder.layer):
+        raise ValueError(f"layer {layer} has no cross-attention")
+    core = model.bert.encoder.layer[layer].crossattention.self
+    with torch.no_grad():
+        tokens = model.bert.text(ids, mask)
+    core.record = True
     try:
         with torch.enable_grad():
-            states = model.bert.multi_modal(ids[None], None, image_tokens[None])
-            score = model.itm_head(states[:, 0])[0, 1]
-            probabilities = attention.recorded
-            (gradient,) = torch.autograd.grad(score, probabilities)
+            # The input asks for a gradient, so that frozen weights serve as well.
+            logits = model.match_logits(tokens.requires_grad_(), mask, image_tokens.detach())
+            probabilities = core.recorded
+            (gradient,) = torch.autograd.grad(logits[:, 1].sum(), probabilities)
     finally:
-        attention.record = False
-        attention.recorded = None
-    maps = (probabilities * gradient.clamp_min(0))[0, :, :, 1:].mean(0)
-    side = model.config.grid
-    return maps.detach().view(len(ids), side, side)
+        core.record, core.recorded = False, None
+    return probabilities.detach(), gradient, logits.detach()
 
 
-def upsample(heatmap: Tensor, width: int, height: int) -> Tensor:
-    """[h, w] -> [height, width]: bicubic with a = -0.75, as box ranking is defined on it."""
-    return F.interpolate(heatmap[None, None], size=(height, width), mode="bicubic", align_corners=False)[0, 0]
+def token_heatmaps(
+    model: ContrastiveModel, image_tokens: Tensor, ids: Tensor, mask: Tensor | None, layer: int | None = None
+) -> Tensor:
+    """A map for each token, [B, T, G, G]: the mean over heads of A * max(dy/dA, 0) without the image's class token.
+
+    Rows of padding are zero. ``layer`` defaults to the configuration's. The text's map is the mean over all T rows,
+    class token and padding included.
+    """
+    config = model.config
+    layer = config.gradcam_layer if layer is None else layer
+    probabilities, gradient, _ = record_cross_attention(model, image_tokens, ids, mask, layer)
+    maps = (probabilities * gradient.clamp(min=0))[..., 1:].mean(1)
+    if mask is not None:
+        maps = maps * mask[:, :, None]
+    return maps.unflatten(2, (config.grid, config.grid))

@@ -13,7 +13,7 @@ from albef.model.config import CLIP_MEAN, CLIP_STD
 
 
 def load_pixels(path: str | Path, size: int) -> np.ndarray:
-    """Decodes to RGB (EXIF orientation ignored, alpha dropped) and resizes to uint8 [size, size, 3]; aspect is not kept."""
+    """Decodes to RGB (EXIF orientation ignored, alpha dropped) and squeezes into uint8 [size, size, 3]."""
     with Image.open(path) as picture:
         return resize_pixels(picture.convert("RGB"), size)
 

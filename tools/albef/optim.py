@@ -9,7 +9,7 @@ from torch import nn
 
 
 def build_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """One learning rate; vectors and biases are not decayed, everything else is (``temp``, positions, embeddings too)."""
+    """One learning rate; vectors and biases are not decayed, everything else is (``temp``, embeddings too)."""
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -29,7 +29,7 @@ def step_rate(
 
 
 def smooth_rate(progress: float, *, lr: float, min_lr: float, warmup: float) -> float:
-    """Linear warm-up over the first ``warmup`` of the run, then a cosine to ``min_lr``; ``progress`` runs from 0 to 1."""
+    """Linear warm-up over the first ``warmup`` of the run, then a cosine to ``min_lr``; ``progress`` is 0 to 1."""
     if progress < warmup:
         return lr * max(progress / warmup, 0.01)
     return min_lr + (lr - min_lr) * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2

@@ -1,109 +1,164 @@
-"""Checkpoints of any size with random weights, in the layouts of the published files: for tests, demos and measurements.
+"""``python -m albef.random_checkpoint --task retrieval -o X.pth``: random weights in the official layouts.
 
-``python -m albef.random_checkpoint --task retrieval --size published --output r.pth --write-vocab vocab.txt``
+They stand for the published files wherever weights need not mean anything: timing, conversion, comparing two
+implementations. Weights start as for training; biases and LayerNorms get a small spread, so that leaving one out shows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections import OrderedDict
+from itertools import product
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from albef.checkpoint import is_twin_or_queue, save_checkpoint
+from albef.checkpoint import save_checkpoint
 from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
 from albef.model.config import small_config
+from albef.optim import build_optimizer
+from albef.text import Tokenizer
+from albef.text.tokenizer import SPECIAL
+from albef.world import questions
+from albef.world.vocabulary import LETTERS, PATH, SIGNS
 
-# Where the published vocabulary has its special tokens.
-SPECIAL_IDS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
 PUBLISHED_VOCABULARY = 30522
-ANSWERS = ["yes", "no", "red", "blue", "green", "1", "2", "3", "black and white", "on the left"]
+_COMMON = (
+    "the a an of in on at by and or is are was were be to with for from up down left right above below no not yes "
+    "man woman people person boy girl child dog cat horse bird cow sheep car bus train boat bike street road "
+    "house tree grass water sky sea beach table chair bed desk computer phone book ball hat shirt shoe umbrella "
+    "food cake pizza apple orange banana red green blue yellow black white brown pink purple gray large small big "
+    "little old young two three four five many one what where which who how why when color there it his her their "
+    "this that sitting standing holding riding walking playing eating wearing looking working running near next "
+    "behind front under over"
+).split()
+
+
+def published_config(task: str, vocab_size: int = PUBLISHED_VOCABULARY) -> ModelConfig:
+    """The published base size: 256 x 256 in pre-training, 384 x 384 afterwards."""
+    return ModelConfig(image_size=256 if task == "pretrain" else 384, vocab_size=vocab_size)
 
 
 def synthetic_vocabulary(size: int = PUBLISHED_VOCABULARY) -> list[str]:
-    """Made-up words of syllables, with letters and digits so that any ASCII text encodes; special tokens at their ids."""
-    characters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    pieces = (
-        list(characters) + [f"##{character}" for character in characters] + list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-    )
-    pieces += [word for answer in ANSWERS for word in answer.split()]
-    syllables = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
-    pieces += [a + b for a in syllables for b in syllables]
-    pieces += [f"##{a}{b}" for a in syllables for b in syllables]
-    pieces += [a + b + c for a in syllables for b in syllables[::3] for c in syllables[::7]]
-    distinct = list(dict.fromkeys(pieces))
-    vocabulary: list[str] = []
-    names = {number: name for name, number in SPECIAL_IDS.items()}
-    words = iter(distinct)
-    for number in range(size):
-        if number in names:
-            vocabulary.append(names[number])
-        elif number < 100:
-            vocabulary.append(f"[unused{number - 1}]")
-        else:
-            vocabulary.append(next(words))
-    return vocabulary
+    """A vocabulary with the published one's layout: [PAD] at 0, the other special tokens at 100 to 103.
+
+    Signs, letters and digits follow, so that any English text encodes, then common words and words of syllables.
+    """
+    out = ["[PAD]", *(f"[unused{number}]" for number in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    out += [*SIGNS, *LETTERS, *(f"##{letter}" for letter in LETTERS), *_COMMON]
+    syllables = ["".join(pair) for pair in product("bcdfghjklmnprstvwz", "aeiou")]
+    endings = [f"##{syllable}{tail}" for syllable in syllables for tail in ("", "n", "s", "r", "t", "l")]
+    words = ["".join(parts) for length in (1, 2, 3) for parts in product(syllables, repeat=length)]
+    distinct = list(dict.fromkeys([*out, *endings, *words]))
+    if size > len(distinct) or size < len(out):
+        raise ValueError(f"a synthetic vocabulary has {len(out)} to {len(distinct)} tokens, not {size}")
+    return distinct[:size]
 
 
-def build(task: str, config: ModelConfig, *, twins: bool, queue_size: int) -> nn.Module:
-    """A freshly initialised model."""
-    if task == "vqa":
-        return VQAModel(config, twins=twins)
-    kind = PretrainModel if task == "pretrain" else RetrievalModel
-    return kind(config, twins=twins, queue_size=queue_size)
+def build_random(
+    task: str, config: ModelConfig, seed: int, *, twins: bool, initializer_range: float = 0.02, queue_size: int = 65536
+) -> nn.Module:
+    """A model of ``task`` ("pretrain", "retrieval", "vqa"); equal arguments give equal weights."""
+    torch.manual_seed(seed)
+    models = {"pretrain": PretrainModel, "retrieval": RetrievalModel, "vqa": VQAModel}
+    options = {} if task == "vqa" else {"queue_size": queue_size}
+    model = models[task](config, twins=twins, initializer_range=initializer_range, **options)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1 and parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter), alpha=initializer_range)
+    if twins:
+        model.copy_to_twins()
+    return model
 
 
-def released_layout(model: nn.Module, layout: str) -> dict:
-    """The content of a published ``.pth``: ``flat`` without twins and queues, or ``wrapped`` as the trainer saves it."""
-    state = model.state_dict()
-    if layout == "flat":
-        return OrderedDict((name, tensor) for name, tensor in state.items() if not is_twin_or_queue(name))
-    first: dict[str, Tensor] = {"exp_avg": torch.zeros(1), "exp_avg_sq": torch.zeros(1)}
+def wrapped(model: nn.Module) -> dict:
+    """What the official trainer saves: model, optimiser with both moments, schedule, configuration, epoch."""
+    optimizer = build_optimizer(model, 1e-5, 0.02)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter] = {
+                "step": torch.tensor(1.0), "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }  # fmt: skip
+    scheduler = {"base_values": [1e-5, 1e-5], "t_initial": 5, "lr_min": 1e-6, "warmup_lr_init": 1e-5}
     return {
-        "model": state,
-        "optimizer": {"state": {0: {"step": 1, **first}}, "param_groups": [{"lr": 1e-5, "params": [0]}]},
-        "lr_scheduler": {"base_values": [1e-4], "metric": None}, "config": {"image_res": model.config.image_size}, "epoch": 0,
+        "model": model.state_dict(), "optimizer": optimizer.state_dict(), "lr_scheduler": scheduler,
+        "config": {"image_res": model.config.image_size, "queue_size": 65536, "momentum": 0.995}, "epoch": 0,
     }  # fmt: skip
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m albef.random_checkpoint", description=__doc__)
-    parser.add_argument("--task", choices=["pretrain", "retrieval", "vqa"], required=True)
-    parser.add_argument("--size", choices=["published", "small"], default="small")
+    parser.add_argument("--task", choices=("pretrain", "retrieval", "vqa"))
+    parser.add_argument("--size", choices=("published", "small"), default="published")
     parser.add_argument("--config", type=Path, help="a shape instead of --size: JSON with configuration keys")
-    parser.add_argument("--layout", choices=["flat", "wrapped"], default="flat", help="of a .pth file")
-    parser.add_argument("--output", "-o", type=Path, required=True, help=".pth or .safetensors")
-    parser.add_argument("--write-vocab", type=Path, help="also write the made-up vocabulary, a token a line")
-    parser.add_argument("--write-answers", type=Path, help="also write a list of answers (JSON)")
-    parser.add_argument("--queue-size", type=int, default=65536)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--layout", choices=("flat", "wrapped"), default="flat", help="wrapped: with twins and queues")
+    parser.add_argument("--vocab", type=Path, help="vocab.txt (default: synthetic, or the small world's)")
+    parser.add_argument("--queue-size", type=int, default=65536, help="of a wrapped file (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("-o", "--output", type=Path, help="X.pth, or X.safetensors with metadata (flat only)")
+    parser.add_argument("--write-vocab", type=Path, metavar="FILE", help="writes a synthetic vocabulary of 30522 lines")
+    parser.add_argument("--write-answers", type=Path, metavar="FILE", help="writes a list of answers (JSON)")
     options = parser.parse_args()
-    torch.manual_seed(options.seed)
-    if options.config:
+    if options.output is None and options.write_vocab is None and options.write_answers is None:
+        parser.error("nothing to write: give -o, --write-vocab or --write-answers")
+    if options.output is not None and options.task is None:
+        parser.error("-o needs --task")
+    if options.output is not None and options.output.suffix not in (".pth", ".safetensors"):
+        parser.error("the output ends in .pth or .safetensors")
+    if options.layout == "wrapped" and options.output is not None and options.output.suffix != ".pth":
+        parser.error("only .pth can be wrapped")
+    return options
+
+
+def shape(options: argparse.Namespace) -> tuple[ModelConfig, list[str]]:
+    """The configuration and a vocabulary that fits it."""
+    given = Tokenizer.from_file(options.vocab).vocabulary if options.vocab else None
+    if options.config is not None:
         config = ModelConfig.from_dict(json.loads(options.config.read_text()))
-    else:
-        config = ModelConfig() if options.size == "published" else small_config(1024)
-    vocabulary = synthetic_vocabulary(config.vocab_size)
-    twins = options.layout == "wrapped" and options.output.suffix == ".pth"
-    model = build(options.task, config, twins=twins, queue_size=options.queue_size)
+        vocabulary = given or synthetic_vocabulary(config.vocab_size)
+        if len(vocabulary) != config.vocab_size:
+            raise SystemExit(f"{options.vocab} has {len(vocabulary)} tokens, the configuration {config.vocab_size}")
+        return config, vocabulary
+    if options.size == "small":
+        vocabulary = given or Tokenizer.from_file(PATH).vocabulary
+        return small_config(len(vocabulary)), vocabulary
+    vocabulary = given or synthetic_vocabulary()
+    return published_config(options.task, len(vocabulary)), vocabulary
+
+
+def write(options: argparse.Namespace) -> None:
+    config, vocabulary = shape(options)
+    # A narrow model needs a wider spread for projections of the same size: 0.02 at the published width.
+    spread = 0.02 * (768 / config.text_width) ** 0.5
+    model = build_random(
+        options.task, config, options.seed, twins=options.layout == "wrapped", initializer_range=spread,
+        queue_size=options.queue_size,
+    )  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    if options.output.suffix == ".pth":
-        torch.save(released_layout(model, options.layout), options.output)
-    elif options.output.suffix == ".safetensors":
-        answers = ANSWERS if options.task == "vqa" else None
+    if options.output.suffix == ".safetensors":
+        answers = list(questions.ANSWERS) if options.task == "vqa" else None
         save_checkpoint(options.output, model, options.task, vocabulary, answers)
     else:
-        parser.error("--output must end in .pth or .safetensors")
-    if options.write_vocab:
+        torch.save(wrapped(model) if options.layout == "wrapped" else model.state_dict(), options.output)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{options.output}: {options.task}, {options.layout}, {parameters:,} parameters, seed {options.seed}")
+
+
+def main() -> None:
+    options = parse()
+    if options.write_vocab is not None:
+        vocabulary = synthetic_vocabulary()
+        assert [vocabulary.index(token) for token in SPECIAL] == [0, 100, 101, 102, 103]
+        options.write_vocab.parent.mkdir(parents=True, exist_ok=True)
         options.write_vocab.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
-    if options.write_answers:
-        options.write_answers.write_text(json.dumps(ANSWERS) + "\n", encoding="utf-8")
-    print(
-        f"{options.output}: {sum(p.numel() for p in model.parameters()):,} parameters, {options.output.stat().st_size:,} bytes"
-    )
+        print(f"{options.write_vocab}: {len(vocabulary)} tokens")
+    if options.write_answers is not None:
+        options.write_answers.write_text(json.dumps(list(questions.ANSWERS)) + "\n", encoding="utf-8")
+    if options.output is not None:
+        write(options)
 
 
 if __name__ == "__main__":

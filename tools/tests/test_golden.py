@@ -1,90 +1,197 @@
-"""Golden fixtures and random checkpoints: what is written can be read, and the shipped fixtures belong to the shipped models."""
+"""Golden fixtures and random checkpoints: what is written reads back, and twice the same."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-import safetensors.numpy
+import reference as r
 import torch
-import zstandard
-from PIL import Image
 
+from albef import golden, random_checkpoint
 from albef.checkpoint import read_checkpoint, save_checkpoint
-from albef.evaluation.grounding import box_score, contains_peak, overlap
-from albef.golden import TENSOR_FILE, write_golden
+from albef.gradcam import token_heatmaps
 from albef.loading import load_model
 from albef.model import RetrievalModel
 from albef.model.config import small_config
-from albef.random_checkpoint import SPECIAL_IDS, synthetic_vocabulary
+from albef.optim import build_optimizer
+from albef.world import questions, vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ["pretrain", "retrieval", "vqa"]
+SHIPPED = ROOT / "fixtures" / "golden"
+PIECES = vocabulary.PATH.read_text().splitlines()
+ORDER = (
+    "pixels_u8", "pixels", "image_tokens", "image_feature", "input_ids", "text_tokens", "text_feature", "fusion_tokens",
+    "itm_logits", "mlm_logits", "gradcam", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores",
+)  # fmt: skip
+TYPES = {"pixels_u8": np.uint8, "input_ids": np.int32, "vqa_answer_ids": np.int32}
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_shipped_fixtures_belong_to_the_shipped_checkpoint(name: str) -> None:
-    folder = ROOT / "fixtures" / "golden" / name
-    manifest = json.loads((folder / "manifest.json").read_text())
-    checkpoint = (ROOT / "models" / name / "model.safetensors").read_bytes()
-    assert manifest["checkpoint_sha256"] == hashlib.sha256(checkpoint).hexdigest()
-    assert manifest["tensors"]["sha256"] == hashlib.sha256((folder / TENSOR_FILE).read_bytes()).hexdigest()
-    for case in manifest["cases"]:
-        picture = (folder.parent / case["image"]).read_bytes()
-        assert case["image_sha256"] == hashlib.sha256(picture).hexdigest()
+@pytest.fixture(autouse=True)
+def keep_torch_settings():
+    threads = torch.get_num_threads()
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_shipped_models_are_small_and_carry_shape_and_vocabulary(name: str) -> None:
-    loaded = load_model(ROOT / "models" / name / "model.safetensors")
-    assert loaded.task == name
-    assert sum(tensor.numel() for tensor in loaded.checkpoint.tensors.values()) <= 3_000_000
-
-
-def test_golden_tensors_are_written_with_their_sums_and_are_the_same_twice(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    vocabulary = synthetic_vocabulary(1024)
-    checkpoint = tmp_path / "m.safetensors"
-    save_checkpoint(checkpoint, RetrievalModel(small_config(1024), twins=False), "retrieval", vocabulary)
+@pytest.fixture
+def root(tmp_path) -> Path:
+    entries = json.loads((SHIPPED / "pictures.json").read_text())
+    chosen = [*entries[:2], *(e for e in entries if e["image"].endswith(("one-pixel.png", "cmyk.jpg")))]
     (tmp_path / "golden" / "pictures").mkdir(parents=True)
-    Image.new("RGB", (9, 5), (200, 10, 60)).save(tmp_path / "golden" / "pictures" / "p.png")
-    pictures = [{"image": "pictures/p.png", "captions": ["a red thing"], "expressions": ["the thing"], "questions": []}]
-    assert write_golden(checkpoint, tmp_path / "golden" / "a", pictures) == 1
-    assert write_golden(checkpoint, tmp_path / "golden" / "b", pictures) == 1
-    first, second = ((tmp_path / "golden" / name / TENSOR_FILE).read_bytes() for name in "ab")
-    assert first == second
-    manifest = json.loads((tmp_path / "golden" / "a" / "manifest.json").read_text())
-    tensors = safetensors.numpy.load(zstandard.ZstdDecompressor().decompress(first))
-    assert set(tensors) == {f"000/{name}" for name in manifest["cases"][0]["tensors"]}
-    assert tensors["000/gradcam"].shape == (len(tensors["000/input_ids"]), 8, 8)
+    for entry in chosen:
+        shutil.copy(SHIPPED / entry["image"], tmp_path / "golden" / entry["image"])
+    (tmp_path / "golden" / "pictures.json").write_text(json.dumps(chosen))
+    return tmp_path
 
 
-def test_the_made_up_vocabulary_has_the_special_tokens_where_the_published_one_has_them() -> None:
-    vocabulary = synthetic_vocabulary()
-    assert len(vocabulary) == len(set(vocabulary)) == 30522
-    assert all(vocabulary[number] == name for name, number in SPECIAL_IDS.items())
+def checkpoint(root: Path, task: str) -> Path:
+    config = r.tiny_config(vocab_size=len(PIECES), max_positions=32)
+    model = random_checkpoint.build_random(task, config, 1, twins=False)
+    path = root / f"{task}.safetensors"
+    save_checkpoint(path, model, task, PIECES, list(questions.ANSWERS) if task == "vqa" else None)
+    return path
 
 
-@pytest.mark.parametrize("arguments", [["--layout", "flat"], ["--layout", "wrapped", "--queue-size", "64"]])
-def test_random_checkpoints_have_the_published_layouts(tmp_path: Path, arguments: list[str]) -> None:
-    out = tmp_path / "r.pth"
-    command = [sys.executable, "-m", "albef.random_checkpoint", "--task", "retrieval", "-o", str(out), *arguments]
-    subprocess.run(command, check=True, cwd=ROOT / "tools", capture_output=True)
-    content = torch.load(out, weights_only=True)
-    state = content["model"] if "wrapped" in arguments else content
-    assert ("visual_encoder_m.pos_embed" in state) == ("wrapped" in arguments)
-    assert read_checkpoint(out).tensors.keys() == state.keys()
+@pytest.mark.parametrize("task", ["pretrain", "retrieval", "vqa"])
+def test_fixtures_read_back_with_every_tensor_in_order_and_are_reproducible(task, root, monkeypatch):
+    monkeypatch.setattr(golden, "WHOLE_VQA_CASES", 3)
+    source, folder = checkpoint(root, task), root / "golden" / task
+    assert golden.write_golden(source, folder, 7) == 7
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    manifest, tensors = golden.read_golden(folder)
+
+    assert manifest["format"] == 1 and manifest["model"] == task
+    assert manifest["checkpoint_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert {"torch", "pillow"} <= set(manifest["versions"])
+    assert len({case["name"] for case in manifest["cases"]}) == 7
+    assert {case["image"] for case in manifest["cases"]} == set(manifest["pictures"]) and len(manifest["pictures"]) == 4
+    described = {entry["image"]: entry for entry in json.loads((root / "golden" / "pictures.json").read_text())}
+    for number, case in enumerate(manifest["cases"]):
+        assert case["tensors"] == sorted(case["tensors"], key=ORDER.index)
+        assert case["image_sha256"] == described[case["image"]]["sha256"] == manifest["pictures"][case["image"]]
+        found = {name: tensors[f"{case['name']}/{name}"] for name in case["tensors"]}
+        for name, tensor in found.items():
+            assert tensor.dtype == TYPES.get(name, np.float32), name
+        if task == "vqa":
+            assert case["question"] in described[case["image"]]["questions"] and "text" not in case
+            assert ("pixels" in found) == (number < 3)
+            assert sorted(found["vqa_answer_ids"].tolist()) == list(range(len(questions.ANSWERS)))
+            assert (np.diff(found["vqa_answer_scores"]) <= 0).all()
+        else:
+            entry = described[case["image"]]
+            assert case["text"] in entry["captions"] + entry["expressions"] and "question" not in case
+            assert found["gradcam"].shape == (len(found["input_ids"]), 4, 4)
+            assert ("mlm_logits" in found) == (task == "pretrain")
+
+    golden.write_golden(source, folder, 7)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
 
 
-def test_boxes_are_scored_and_compared_as_the_official_evaluation_does() -> None:
-    heatmap = torch.zeros(10, 10)
-    heatmap[4, 6] = 2.0
-    assert contains_peak(heatmap, [6, 4, 1, 1]) and not contains_peak(heatmap, [0, 0, 6, 10])
-    assert box_score(heatmap.numpy(), [5.9, 3.9, 4.0, 4.0]) == pytest.approx(0.5)
-    assert overlap([0, 0, 10, 10], [0, 0, 10, 10]) == pytest.approx(1)
-    assert overlap([0, 0, 10, 10], [9, 9, 10, 10]) == 0
-    assert overlap([0, 0, 10, 10], [5, 0, 10, 10]) == pytest.approx(50 / 150)
+def test_tensors_are_those_of_the_model(root):
+    source, folder = checkpoint(root, "retrieval"), root / "golden" / "retrieval"
+    golden.write_golden(source, folder, 2)
+    manifest, tensors = golden.read_golden(folder)
+    model = load_model(source).model
+    s = r.double(model)
+    for case in manifest["cases"]:
+        t = {name: torch.from_numpy(tensors[f"{case['name']}/{name}"]) for name in case["tensors"]}
+        ids, ones = t["input_ids"][None].long(), torch.ones(1, len(t["input_ids"]))
+        image = r.vision(s, model.config, t["pixels"][None])
+        words = r.text(s, model.config, ids, ones, "text_encoder")
+        fused = r.fuse(s, model.config, words, ones, image, "text_encoder")
+        expected = {
+            "image_tokens": image, "text_tokens": words, "fusion_tokens": fused,
+            "itm_logits": r.linear(s, "itm_head", fused[:, 0]),
+            "image_feature": r.normalize(r.linear(s, "vision_proj", image[:, 0])),
+        }  # fmt: skip
+        for name, value in expected.items():
+            torch.testing.assert_close(t[name].double(), value[0], atol=2e-5, rtol=0)
+        again = token_heatmaps(model, t["image_tokens"][None], ids, None)
+        torch.testing.assert_close(t["gradcam"], again[0], atol=1e-9, rtol=1e-4)
+
+
+def test_captions_are_cut_at_thirty_tokens_and_questions_at_the_position_table(root):
+    entries = json.loads((root / "golden" / "pictures.json").read_text())[:1]
+    entries[0] |= {"captions": ["a a-b " * 20], "expressions": [], "questions": ["a-b " * 20]}
+    (root / "golden" / "pictures.json").write_text(json.dumps(entries))
+    for task, length in (("retrieval", 30), ("vqa", 32)):
+        golden.write_golden(checkpoint(root, task), root / "golden" / task, 1)
+        manifest, tensors = golden.read_golden(root / "golden" / task)
+        assert len(tensors[f"{manifest['cases'][0]['name']}/input_ids"]) == length
+
+
+def test_changed_tensors_are_noticed(root):
+    folder = root / "golden" / "retrieval"
+    golden.write_golden(checkpoint(root, "retrieval"), folder, 1)
+    data = bytearray((folder / golden.TENSOR_FILE).read_bytes())
+    data[-9] ^= 1
+    (folder / golden.TENSOR_FILE).write_bytes(data)
+    with pytest.raises(ValueError, match="not those of the manifest"):
+        golden.read_golden(folder)
+
+
+@pytest.mark.parametrize("name", golden.CASES)
+def test_shipped_fixtures_belong_to_the_shipped_checkpoint(name):
+    source = ROOT / "models" / name / "model.safetensors"
+    manifest, tensors = golden.read_golden(SHIPPED / name)
+    assert manifest["checkpoint_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert len(manifest["cases"]) == golden.CASES[name] and tensors
+    for image, expected in manifest["pictures"].items():
+        assert hashlib.sha256((SHIPPED / image).read_bytes()).hexdigest() == expected
+    assert (SHIPPED / name / golden.TENSOR_FILE).stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize("name", golden.CASES)
+def test_shipped_models_are_small_and_carry_shape_and_vocabulary(name):
+    loaded = load_model(ROOT / "models" / name / "model.safetensors")
+    assert loaded.task == name and (loaded.answers is not None) == (name == "vqa")
+    assert sum(parameter.numel() for parameter in loaded.model.parameters()) <= 3_000_000
+
+
+def run(monkeypatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["random_checkpoint", *map(str, arguments)])
+    random_checkpoint.main()
+
+
+def test_a_flat_random_checkpoint_holds_the_student_alone(tmp_path, monkeypatch):
+    shape = json.loads(r.tiny_config(vision_width=64, vision_heads=1, text_width=64, text_heads=1).to_json())
+    (tmp_path / "c.json").write_text(json.dumps(shape | {"vocab_size": 400}))
+    for name in ("a.pth", "b.pth"):
+        run(monkeypatch, "--task", "retrieval", "--config", tmp_path / "c.json", "-o", tmp_path / name)
+    tensors, again = (read_checkpoint(tmp_path / name).tensors for name in ("a.pth", "b.pth"))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in tensors.items())
+    assert not any(name.split(".")[0].endswith("_m") or "queue" in name for name in tensors)
+    loaded = load_model(tmp_path / "a.pth", random_checkpoint.synthetic_vocabulary(400))
+    assert isinstance(loaded.model, RetrievalModel) and loaded.task == "retrieval"
+    with pytest.raises(ValueError, match="vocabulary"):
+        load_model(tmp_path / "a.pth")
+
+
+def test_a_wrapped_random_checkpoint_has_the_official_parts_and_resumes_an_optimizer(tmp_path, monkeypatch):
+    arguments = ("--size", "small", "--layout", "wrapped", "--queue-size", 64)
+    run(monkeypatch, "--task", "retrieval", *arguments, "-o", tmp_path / "w.pth")
+    content = torch.load(tmp_path / "w.pth", weights_only=True)
+    assert set(content) == {"model", "optimizer", "lr_scheduler", "config", "epoch"}
+    state = content["model"]
+    assert state["idx_queue"].shape == (1, 64) and torch.equal(state["temp"], torch.tensor(0.07))
+    assert torch.equal(state["visual_encoder_m.norm.bias"], state["visual_encoder.norm.bias"])
+    assert state["visual_encoder.norm.bias"].any(), "leaving a bias out must show"
+    model = RetrievalModel(small_config(len(PIECES)), queue_size=64)
+    model.load_state_dict(state, strict=True)
+    build_optimizer(model, 1e-4, 0.02).load_state_dict(content["optimizer"])
+
+
+def test_a_random_safetensors_file_carries_vocabulary_and_answers(tmp_path, monkeypatch):
+    files = ("-o", tmp_path / "v.safetensors", "--write-answers", tmp_path / "a")
+    run(monkeypatch, "--task", "vqa", "--size", "small", *files)
+    loaded = load_model(tmp_path / "v.safetensors")
+    assert loaded.answers == list(questions.ANSWERS) == json.loads((tmp_path / "a").read_text())
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--task", "vqa", "--layout", "wrapped", "-o", tmp_path / "v.safetensors")

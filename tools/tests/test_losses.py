@@ -1,191 +1,216 @@
-"""Each objective against an independent, straightforward computation in double precision; dropout is off."""
+"""Training steps against the published formulas, computed separately in double precision."""
 
 from __future__ import annotations
 
+import pytest
+import reference as r
 import torch
-from test_model import TINY, tiny
+import torch.nn.functional as F
 
 from albef.model import PretrainModel, RetrievalModel, VQAModel
 from albef.model.contrastive import draw_negatives
 from albef.model.pretrain import mask_words
 
-BATCH = 4
+LENGTHS = [7, 5, 9, 4, 6, 8]
+BATCH = len(LENGTHS)
 
 
-def batch(seed: int = 3):
+def spread(model: torch.nn.Module, seed: int) -> None:
+    """Gives every parameter, of the twins too, a value of its own, so that mixing two up shows."""
     generator = torch.Generator().manual_seed(seed)
-    pixels = torch.randn(BATCH, 3, TINY.image_size, TINY.image_size, generator=generator, dtype=torch.float64)
-    ids = torch.randint(5, TINY.vocab_size, (BATCH, 6), generator=generator)
-    ids[:, 0] = 2
-    mask = torch.ones_like(ids)
-    ids[1, 4:], mask[1, 4:] = 0, 0
-    return pixels, ids, mask
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim():
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.05)
 
 
-def feature(x):
-    return x / x.norm(dim=-1, keepdim=True)
+def with_moved_twins(s: r.State, names: tuple[str, ...], share: float = 0.005) -> r.State:
+    """The state after the momentum update that precedes the teacher's pass."""
+    out = dict(s)
+    for name in s:
+        head, _, rest = name.partition(".")
+        if head in names and not name.endswith("position_ids"):
+            twin = f"{head}_m.{rest}"
+            out[twin] = (1 - share) * s[twin] + share * s[name]
+    return out
 
 
-def contrast_by_hand(model, pixels, ids, mask, hard, alpha, queues):
-    """Loss and the student's in-batch scores, looping over rows."""
-    image = feature(model.vision_proj(model.visual_encoder(pixels)[:, 0]))
-    text = feature(model.text_proj(model.bert.text(ids, mask)[:, 0]))
-    image_m = feature(model.vision_proj_m(model.visual_encoder_m(pixels)[:, 0]))
-    text_m = feature(model.text_proj_m(model.bert_m.text(ids, mask)[:, 0]))
-    image_queue, text_queue = queues
-    total, scores = 0.0, []
-    for own, own_m, others in (
-        (image, image_m, torch.cat([text_m, text_queue.t()])),
-        (text, text_m, torch.cat([image_m, image_queue.t()])),
-    ):
-        rows = []
-        for b in range(BATCH):
-            student = torch.stack([own[b] @ other for other in others]) / model.temp
-            teacher = torch.stack([own_m[b] @ other for other in others]) / model.temp
-            target = alpha * teacher.softmax(0) + (1 - alpha) * hard[b]
-            total = total - (target * student.log_softmax(0)).sum() / BATCH / 2
-            rows.append(student[:BATCH])
-        scores.append(torch.stack(rows))
-    return total, scores, (image_m, text_m)
+def contrast(s, config, pixels, ids, mask, root, hard, alpha, temperature):
+    """Loss, scores of the local batch both ways, teacher features, student and teacher image tokens."""
+    suffix = root.removeprefix("text_encoder")
+    image = r.vision(s, config, pixels)
+    image_m = r.vision(s, config, pixels, "visual_encoder_m")
+    words, words_m = r.text(s, config, ids, mask, root), r.text(s, config, ids, mask, f"text_encoder_m{suffix}")
+    f_i, f_t = (r.normalize(r.linear(s, n, x[:, 0])) for n, x in (("vision_proj", image), ("text_proj", words)))
+    g_i, g_t = (r.normalize(r.linear(s, n, x[:, 0])) for n, x in (("vision_proj_m", image_m), ("text_proj_m", words_m)))
+    all_t, all_i = torch.cat([g_t.T, s["text_queue"]], 1), torch.cat([g_i.T, s["image_queue"]], 1)
+    losses = []
+    for feature, teacher, columns in ((f_i, g_i, all_t), (f_t, g_t, all_i)):
+        targets = alpha * (teacher @ columns / temperature).softmax(1) + (1 - alpha) * hard
+        losses.append(r.soft_loss(feature @ columns / temperature, targets))
+    scores = [(f @ a / temperature)[:, : len(ids)] for f, a in ((f_i, all_t), (f_t, all_i))]
+    return sum(losses) / 2, scores, (g_i, g_t), image, image_m, words
 
 
-def test_contrast_queue_temperature_and_twins_of_one_pretraining_step() -> None:
-    for alpha in (0.0, 0.4):
-        model = tiny(PretrainModel, cls_id=2, mask_id=4)
-        with torch.no_grad():
-            model.temp.fill_(0.9)
-            for parameter in model.visual_encoder.parameters():
-                parameter.add_(0.01)
-        pixels, ids, mask = batch()
-        before = {name: p.clone() for name, p in model.named_parameters() if name.startswith("visual_encoder_m")}
-        queues = model.image_queue.clone(), model.text_queue.clone()
-        losses = model(pixels, ids, mask, alpha, torch.Generator().manual_seed(5))
-        assert model.temp.item() == 0.5, "the temperature is clamped before it is used"
-        for name, old in before.items():
-            student = dict(model.named_parameters())[name.replace("_m.", ".", 1)]
-            torch.testing.assert_close(dict(model.named_parameters())[name], 0.995 * old + 0.005 * student)
-        hard = torch.eye(BATCH, BATCH + model.queue_size, dtype=torch.float64)
-        expected, _, (image_m, text_m) = contrast_by_hand(model, pixels, ids, mask, hard, alpha, queues)
-        torch.testing.assert_close(losses["ita"], expected)
-        torch.testing.assert_close(model.image_queue[:, :BATCH], image_m.t())
-        torch.testing.assert_close(model.text_queue[:, :BATCH], text_m.t())
-        assert torch.equal(model.image_queue[:, BATCH:], queues[0][:, BATCH:])
-        assert model.queue_ptr.item() == BATCH
+def matching(s, config, words, mask, image, root, scores, same, generator):
+    """Positives, texts with a drawn image, images with a drawn text; images are drawn for all texts first."""
+    weights_i2t, weights_t2i = (score.softmax(1).masked_fill(same, 0) for score in scores)
+    images = torch.multinomial(weights_t2i.float(), 1, generator=generator)[:, 0]
+    texts = torch.multinomial(weights_i2t.float(), 1, generator=generator)[:, 0]
+    logits = []
+    for t, i in ((slice(None), slice(None)), (slice(None), images), (texts, slice(None))):
+        logits.append(r.linear(s, "itm_head", r.fuse(s, config, words[t], mask[t], image[i], root)[:, 0]))
+    labels = torch.tensor([1] * len(words) + [0] * 2 * len(words))
+    return F.cross_entropy(torch.cat(logits), labels)
 
 
-def test_matching_loss_draws_images_for_texts_first_and_labels_the_first_third() -> None:
-    model = tiny(PretrainModel, cls_id=2, mask_id=4, mlm_probability=0.0)
-    pixels, ids, mask = batch()
-    queues = model.image_queue.clone(), model.text_queue.clone()
-    losses = model(pixels, ids, mask, 0.0, torch.Generator().manual_seed(11))
-    hard = torch.eye(BATCH, BATCH + model.queue_size, dtype=torch.float64)
-    _, (image_scores, text_scores), _ = contrast_by_hand(model, pixels, ids, mask, hard, 0.0, queues)
-    generator = torch.Generator().manual_seed(11)
-    # Masking draws before: three fields of chances and one of ids.
-    mask_words(ids, probability=0.0, vocab_size=TINY.vocab_size, mask_id=4, cls_id=2, generator=generator)
-    weights = [scores.softmax(1) * (1 - torch.eye(BATCH)) for scores in (text_scores, image_scores)]
-    images = torch.multinomial(weights[0], 1, generator=generator).flatten()
-    texts = torch.multinomial(weights[1], 1, generator=generator).flatten()
-    tokens, states = model.visual_encoder(pixels), model.bert.text(ids, mask)
-    total = 0.0
-    pairs = [(b, b, 1) for b in range(BATCH)] + [(b, int(images[b]), 0) for b in range(BATCH)]
-    pairs += [(int(texts[b]), b, 0) for b in range(BATCH)]
-    for text, image, label in pairs:
-        fused = model.bert.fuse(states[text][None], mask[text][None], tokens[image][None])
-        total = total - model.itm_head(fused[0, 0]).log_softmax(0)[label] / len(pairs)
-    torch.testing.assert_close(losses["itm"], total)
-    assert losses["mlm"].item() == 0.0
+@pytest.mark.parametrize("alpha", [0.0, 0.4])
+def test_pretraining_losses_queues_and_twins(alpha):
+    config = r.tiny_config()
+    torch.manual_seed(3)
+    model = PretrainModel(config, queue_size=3 * BATCH, dropout=0.0, cls_id=1, mask_id=4, mlm_probability=0.4)
+    spread(model, 4)
+    with torch.no_grad():
+        model.temp.fill_(0.9)  # clamped to 0.5 before it is used
+    model.queue_ptr[0] = BATCH
+    pixels, ids, mask = r.batch(config, LENGTHS, 5)
+    s = with_moved_twins(r.double(model), model.twin_names)
 
+    losses = model.train()(pixels, ids, mask, alpha, torch.Generator().manual_seed(9))
 
-def test_masked_words_loss_with_and_without_the_teacher() -> None:
-    for alpha in (0.0, 0.4):
-        model = tiny(PretrainModel, cls_id=2, mask_id=4, mlm_probability=0.6)
-        pixels, ids, mask = batch()
-        losses = model(pixels, ids, mask, alpha, torch.Generator().manual_seed(7))
-        masked, labels = mask_words(
-            ids, probability=0.6, vocab_size=TINY.vocab_size, mask_id=4, cls_id=2, generator=torch.Generator().manual_seed(7)
-        )
-        logits = model.text_encoder.cls(model.bert.multi_modal(masked, mask, model.visual_encoder(pixels)))
-        teacher = model.text_encoder_m.cls(model.bert_m.multi_modal(masked, mask, model.visual_encoder_m(pixels)))
-        total, count = 0.0, 0
-        for b, t in (labels != -100).nonzero().tolist():
-            student = logits[b, t].log_softmax(0)
-            soft = -(teacher[b, t].softmax(0) * student).sum()
-            total = total + (1 - alpha) * -student[labels[b, t]] + alpha * soft
-            count += 1
-        torch.testing.assert_close(losses["mlm"], total / count)
-
-
-def test_masking_spares_class_token_and_padding_and_splits_80_10_10() -> None:
-    generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(5, 40, (400, 50), generator=generator)
-    ids[:, 0], ids[:, 45:] = 2, 0
-    masked, labels = mask_words(ids, probability=0.15, vocab_size=40, mask_id=4, cls_id=2, generator=generator)
+    generator = torch.Generator().manual_seed(9)
+    masked, labels = mask_words(ids, probability=0.4, vocab_size=61, mask_id=4, cls_id=1, generator=generator)
+    own = torch.eye(BATCH, dtype=torch.bool)
+    hard = F.pad(own.double(), (0, 3 * BATCH))
+    root = "text_encoder.bert"
+    ita, scores, teacher, image, image_m, words = contrast(s, config, pixels, ids, mask, root, hard, alpha, 0.5)
+    itm = matching(s, config, words, mask, image, root, scores, own, generator)
+    logits, logits_m = (
+        r.language_head(s, f"{head}.cls", r.fuse(
+            s, config, r.text(s, config, masked, mask, f"{head}.bert"), mask, tokens, f"{head}.bert"
+        ))
+        for head, tokens in (("text_encoder", image), ("text_encoder_m", image_m))
+    )  # fmt: skip
     chosen = labels != -100
-    assert not chosen[:, 0].any() and not chosen[:, 45:].any()
-    assert torch.equal(labels[chosen], ids[chosen]) and torch.equal(masked[~chosen], ids[~chosen])
-    share = chosen[:, 1:45].float().mean().item()
-    assert abs(share - 0.15) < 0.01
-    assert abs((masked[chosen] == 4).float().mean().item() - 0.8) < 0.03
-    assert abs((masked[chosen] == ids[chosen]).float().mean().item() - 0.1) < 0.03
+    mlm = (1 - alpha) * F.cross_entropy(logits[chosen], labels[chosen])
+    mlm = mlm + alpha * r.soft_loss(logits[chosen], logits_m[chosen].softmax(1))
+
+    assert model.temp.item() == 0.5
+    for name, expected in (("ita", ita), ("itm", itm), ("mlm", mlm)):
+        assert losses[name].item() == pytest.approx(expected.item(), rel=1e-5), name
+    for queue, features in (("image_queue", teacher[0]), ("text_queue", teacher[1])):
+        before = s[queue].clone()
+        before[:, BATCH : 2 * BATCH] = features.T
+        torch.testing.assert_close(getattr(model, queue).double(), before, atol=1e-6, rtol=0)
+    assert model.queue_ptr.item() == 2 * BATCH
+    for name, value in r.double(model).items():
+        if name.split(".")[0].endswith("_m"):
+            torch.testing.assert_close(value, s[name], atol=1e-6, rtol=0)
+    sum(losses.values()).backward()
+    trained = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert "temp" in trained and not any(name.split(".")[0].endswith("_m") for name in trained)
 
 
-def test_retrieval_takes_captions_of_one_picture_for_positives() -> None:
-    model = tiny(RetrievalModel)
-    pixels, ids, mask = batch()
-    identity = torch.tensor([3, 9, 3, 7])
-    model.idx_queue[0, :3] = torch.tensor([9, 9, 1])
-    queues, known = (model.image_queue.clone(), model.text_queue.clone()), model.idx_queue.clone()
-    losses = model(pixels, ids, mask, identity, 0.4, torch.Generator().manual_seed(1))
-    everyone = torch.cat([identity, known[0]])
-    hard = (identity[:, None] == everyone[None]).double()
-    hard = hard / hard.sum(1, keepdim=True)
-    expected, _, _ = contrast_by_hand(model, pixels, ids, mask, hard, 0.4, queues)
-    torch.testing.assert_close(losses["ita"], expected)
+@pytest.mark.parametrize("alpha", [0.0, 0.4])
+def test_retrieval_losses_treat_captions_of_one_picture_as_positives(alpha):
+    config = r.tiny_config()
+    torch.manual_seed(6)
+    model = RetrievalModel(config, queue_size=2 * BATCH, dropout=0.0, temperature=0.9)
+    spread(model, 7)
+    identity = torch.tensor([3, 8, 3, 5, 9, 8])
+    model.idx_queue[0, :4] = torch.tensor([8, 8, 5, 77])
+    pixels, ids, mask = r.batch(config, LENGTHS, 8)
+    s = with_moved_twins(r.double(model), model.twin_names)
+    queued = model.idx_queue.clone()
+
+    losses = model.train()(pixels, ids, mask, identity, alpha, torch.Generator().manual_seed(2))
+
+    same = identity[:, None] == identity
+    positives = (identity[:, None] == torch.cat([identity, queued[0]])).double()
+    hard = positives / positives.sum(1, keepdim=True)
+    ita, scores, _, image, _, words = contrast(s, config, pixels, ids, mask, "text_encoder", hard, alpha, 0.9)
+    generator = torch.Generator().manual_seed(2)
+    itm = matching(s, config, words, mask, image, "text_encoder", scores, same, generator)
+    assert model.temp.item() == pytest.approx(0.9), "only pre-training clamps"
+    assert losses["ita"].item() == pytest.approx(ita.item(), rel=1e-5)
+    assert losses["itm"].item() == pytest.approx(itm.item(), rel=1e-5)
     assert model.idx_queue[0, :BATCH].tolist() == identity.tolist()
-    assert model.idx_queue[0, BATCH:].tolist() == known[0, BATCH:].tolist()
 
 
-def test_vqa_loss_sums_tokens_and_weighs_answers() -> None:
-    for alpha in (0.0, 0.4):
-        model = tiny(VQAModel, cls_id=2)
-        pixels, ids, mask = batch()
-        answers = [[2, 5, 3], [2, 6, 7, 3], [2, 8, 3], [2, 9, 3], [2, 10, 11, 3]]
-        owners, weights = [0, 0, 1, 2, 3], [0.7, 0.3, 1.0, 0.5, 1.0]
-        answer_ids = torch.zeros(5, 4, dtype=torch.long)
-        for row, answer in enumerate(answers):
-            answer_ids[row, : len(answer)] = torch.tensor(answer)
-        loss = model(
-            pixels, ids, mask, answer_ids, (answer_ids != 0).long(), torch.tensor(weights, dtype=torch.float64),
-            torch.tensor(owners), alpha,
-        )["lm"]  # fmt: skip
-        total = 0.0
-        for answer, owner, weight in zip(answers, owners, weights, strict=True):
-            logs = []
-            for vision, text, decoder in (
-                (model.visual_encoder, model.text_encoder, model.text_decoder),
-                (model.visual_encoder_m, model.text_encoder_m, model.text_decoder_m),
-            ):
-                length = int(mask[owner].sum())
-                states = text.multi_modal(ids[owner : owner + 1, :length], None, vision(pixels[owner : owner + 1]))
-                hidden = decoder.bert.decode(torch.tensor([answer[:-1]]), None, states, None)
-                logs.append(decoder.cls(hidden)[0].log_softmax(-1))
-            for place, token in enumerate(answer[1:]):
-                soft = -(logs[1][place].exp() * logs[0][place]).sum()
-                total = total + weight * ((1 - alpha) * -logs[0][place, token] + alpha * soft)
-        torch.testing.assert_close(loss, total / BATCH)
+@pytest.mark.parametrize("alpha", [0.0, 0.4])
+def test_vqa_loss_sums_tokens_and_weighs_answers(alpha):
+    config = r.tiny_config()
+    torch.manual_seed(10)
+    model = VQAModel(config, dropout=0.0, cls_id=1)
+    spread(model, 11)
+    pixels, ids, mask = r.batch(config, [5, 7, 4], 12)
+    _, answer_ids, answer_mask = r.batch(config, [3, 5, 2, 4, 3], 13)
+    rows, weights = torch.tensor([0, 0, 1, 2, 2]), torch.tensor([0.7, 0.3, 1.0, 0.5, 0.2])
+    s = with_moved_twins(r.double(model), model.twin_names)
+
+    loss = model.train()(pixels, ids, mask, answer_ids, answer_mask, weights, rows, alpha)["lm"]
+
+    expected = 0.0
+    for number, row in enumerate(rows.tolist()):
+        length, asked = int(answer_mask[number].sum()), int(mask[row].sum())
+        answer = answer_ids[None, number, :length]
+        question, ones = ids[None, row, :asked], torch.ones(1, asked)
+        logits = {}
+        for twin in ("", "_m"):
+            image = r.vision(s, config, pixels[None, row], f"visual_encoder{twin}")
+            encoder = f"text_encoder{twin}"
+            states = r.fuse(s, config, r.text(s, config, question, ones, encoder), ones, image, encoder)
+            decoder = f"text_decoder{twin}"
+            logits[twin] = r.decode(s, config, answer, torch.ones(1, length), states, ones, decoder)[0, :-1]
+        hard = F.cross_entropy(logits[""], answer[0, 1:], reduction="sum")
+        soft = -(logits["_m"].softmax(1) * logits[""].log_softmax(1)).sum()
+        expected += weights[number].item() * ((1 - alpha) * hard + alpha * soft).item()
+    assert loss.item() == pytest.approx(expected / 3, rel=1e-5)
 
 
-def test_easy_negatives_mix_a_uniform_share_into_the_weights() -> None:
-    model = tiny(RetrievalModel, easy_negatives=0.25)
+def test_masking_spares_class_token_and_padding_and_keeps_the_published_shares():
+    ids = torch.full((200, 100), 7)
+    ids[:, 0], ids[:, 90:] = 1, 0
+    masked, labels = mask_words(
+        ids, probability=0.15, vocab_size=1000, mask_id=4, cls_id=1, generator=torch.Generator().manual_seed(1)
+    )
+    chosen = labels != -100
+    assert not chosen[:, 0].any() and not chosen[:, 90:].any()
+    assert (labels[chosen] == 7).all() and (masked[~chosen] == ids[~chosen]).all()
+    assert chosen[:, 1:90].float().mean().item() == pytest.approx(0.15, abs=0.01)
+    kept = masked[chosen]
+    assert (kept == 4).float().mean().item() == pytest.approx(0.8, abs=0.03)
+    assert (kept == 7).float().mean().item() == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_text_batch_without_a_chosen_word_costs_nothing():
+    config = r.tiny_config()
+    model = PretrainModel(config, queue_size=4, dropout=0.0, cls_id=1, mask_id=4, mlm_probability=0.0)
+    pixels, ids, mask = r.batch(config, [4, 4], 1)
+    losses = model(pixels, ids, mask, 0.4)
+    assert losses["mlm"].item() == 0
+    sum(losses.values()).backward()
+
+
+def test_a_row_whose_weights_all_vanished_still_gets_a_negative():
+    weights = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    drawn = {tuple(draw_negatives(weights, torch.Generator().manual_seed(seed)).tolist()) for seed in range(20)}
+    assert drawn == {(1, 2, 0), (2, 2, 0)}
+
+
+def test_easy_negatives_mix_a_uniform_share_into_the_weights():
+    config = r.tiny_config()
+    model = RetrievalModel(config, queue_size=6, easy_negatives=0.25)
     scores = torch.tensor([[5.0, 4.0, -9.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]])
-    same = torch.eye(3, dtype=torch.bool)
-    weights = model._negative_weights(scores, same)
+    weights = model._negative_weights(scores, torch.eye(3, dtype=torch.bool))
     torch.testing.assert_close(weights.sum(1), torch.ones(3))
-    assert weights.diagonal().abs().max() == 0
-    torch.testing.assert_close(weights[0, 2], torch.tensor(0.125), atol=1e-4, rtol=0)
+    assert not weights.diagonal().any()
+    assert weights[0, 2].item() == pytest.approx(0.125, abs=1e-4)
 
 
-def test_a_row_without_any_weight_is_drawn_from_the_others() -> None:
-    drawn = draw_negatives(torch.zeros(4, 4), torch.Generator().manual_seed(0))
-    assert all(int(column) != row for row, column in enumerate(drawn))
+def test_a_batch_that_does_not_divide_the_queue_is_refused():
+    config = r.tiny_config()
+    model = RetrievalModel(config, queue_size=5, dropout=0.0)
+    pixels, ids, mask = r.batch(config, [3, 3], 1)
+    with pytest.raises(ValueError, match="multiple"):
+        model(pixels, ids, mask, torch.tensor([0, 1]), 0.0)

@@ -14,11 +14,19 @@ from PIL import Image
 from albef.world import dataset, language, questions
 from albef.world.scene import HELD_OUT
 
-COUNTS = {"train": 260, "val": 60, "test": 120}
+COUNTS = {"train": 110, "val": 60, "test": 110}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks():
+    """Several blocks of pictures, the last not full, although the worlds here are small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "BLOCK", 50)
+        yield
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
+def root(tmp_path_factory, small_blocks) -> Path:
     folder = tmp_path_factory.mktemp("world")
     dataset.generate(folder, COUNTS, seed=3, workers=2)
     return folder
@@ -44,7 +52,7 @@ def test_bytes_do_not_depend_on_the_number_of_processes(root, tmp_path):
 
 def test_a_second_run_makes_only_what_is_missing_and_a_larger_one_keeps_the_first_pictures(root, tmp_path):
     folder = tmp_path / "grown"
-    dataset.generate(folder, {"train": 250, "val": 20, "test": 30}, seed=3, workers=1)
+    dataset.generate(folder, {"train": 50, "val": 20, "test": 30}, seed=3, workers=1)
     kept = (folder / "train/000000.jpg").stat().st_mtime_ns
     dataset.generate(folder, COUNTS, seed=3, workers=1)
     assert (folder / "train/000000.jpg").stat().st_mtime_ns == kept

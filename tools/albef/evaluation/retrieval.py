@@ -25,7 +25,7 @@ def rerank(
     model: ContrastiveModel, image_tokens: Tensor, text_tokens: Tensor, text_mask: Tensor, similarity: Tensor, k: int,
     chunk: int = 1024,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Scores [N, M] picture to texts and [M, N] text to pictures: the matching logit for the k most similar, else -100."""
+    """Scores [N, M] of pictures with texts and [M, N] back: the matching logit of the k most similar or -100."""
     scores = []
     for by_text, table in ((False, similarity), (True, similarity.t())):
         best = table.topk(k, dim=1).indices

@@ -32,7 +32,7 @@ class Embeddings(nn.Module):
 
 
 class AttentionCore(nn.Module):
-    """Projections and the attention itself. ``recorded`` keeps the probabilities [B, H, T, S] when ``record`` is set."""
+    """Projections and attention. ``recorded`` keeps the probabilities [B, H, T, S] when ``record`` is set."""
 
     def __init__(self, width: int, memory_width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class AttentionCore(nn.Module):
         return x.view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None, rows: Tensor | None) -> Tensor:
-        """``mask`` is True where a query may look (broadcast to [B, H, T, S]); ``rows`` picks the memory of each sample."""
+        """``mask`` is True where a query may look (broadcast to [B, H, T, S]); ``rows`` picks each sample's memory."""
         q = self._split(self.query(x))
         k, v = self._split(self.key(memory), rows), self._split(self.value(memory), rows)
         dropout = self.dropout if self.training else 0.0
@@ -131,9 +131,9 @@ class Encoder(nn.Module):
 class Bert(nn.Module):
     """The stack without heads. ``text``, ``fuse`` and ``multi_modal`` run its lower, upper and all layers.
 
-    Texts are [B, T] ids with a mask of ones (tokens) and zeros (padding); the memory is the image tokens [B, S, D] or, in
-    the answer decoder, the question states. ``rows`` gives each text the number of its memory, so that keys and values are
-    projected once however many texts look at a picture.
+    Texts are [B, T] ids with a mask of ones (tokens) and zeros (padding); the memory is the image tokens [B, S, D] or,
+    in the answer decoder, the question states. ``rows`` gives each text the number of its memory, so that keys and
+    values are projected once however many texts look at a picture.
     """
 
     def __init__(

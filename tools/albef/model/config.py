@@ -13,7 +13,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A model's shape. The defaults are the published base size at 384 x 384. MLPs are four times as wide as their input."""
+    """A model's shape. Defaults: the published base size at 384 x 384. MLPs are four times as wide as their input."""
 
     image_size: int = 384  # pictures are resized to image_size x image_size
     patch_size: int = 16

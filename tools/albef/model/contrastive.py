@@ -53,8 +53,10 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def draw_negatives(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """One column for every row of [B, B] weights. A row whose weights all vanished is drawn uniformly from the other rows
-    (the official sampler fails there)."""
+    """One column for every row of [B, B] weights.
+
+    A row whose weights all vanished is drawn uniformly from the other rows; the official sampler fails there.
+    """
     empty = weights.sum(1, keepdim=True) <= 0
     if empty.any():
         uniform = 1.0 - torch.eye(len(weights), device=weights.device)
@@ -63,7 +65,7 @@ def draw_negatives(weights: Tensor, generator: torch.Generator | None = None) ->
 
 
 class ContrastiveModel(nn.Module, Momentum):
-    """Image encoder, BERT, projections, matching head; with ``twins`` also the momentum copies and the feature queues."""
+    """Image encoder, BERT, projections, matching head; with ``twins`` also momentum copies and feature queues."""
 
     twin_names = ("visual_encoder", "vision_proj", "text_encoder", "text_proj")
 
@@ -138,8 +140,8 @@ class ContrastiveModel(nn.Module, Momentum):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Image-text contrastive loss, and the student's scores of the local batch, [B, B] both ways.
 
-        Columns are the teacher's features of the batch, then the queue; ``hard`` [B, B + Q] are the targets that are mixed
-        with the teacher's softmax by ``alpha``.
+        Columns are the teacher's features of the batch, then the queue; ``hard`` [B, B + Q] are the targets that are
+        mixed with the teacher's softmax by ``alpha``.
         """
         all_text = torch.cat([text_m.t(), self.text_queue.clone()], dim=1)
         all_image = torch.cat([image_m.t(), self.image_queue.clone()], dim=1)
@@ -173,8 +175,8 @@ class ContrastiveModel(nn.Module, Momentum):
         """Text and image numbers of the 3B pairs: positives, texts with a hard image, images with a hard text.
 
         ``same`` [B, B] marks pairs that must not serve as negatives. A share ``easy_negatives`` (0 in the paper) of the
-        draws is uniform: where many captions are short enough to be true of other pictures too, the hardest negatives are
-        often no negatives at all, and a model that starts from little learns nothing from them.
+        draws is uniform: where many captions are short enough to be true of other pictures too, the hardest negatives
+        are often no negatives at all, and a model that starts from little learns nothing from them.
         """
         image_weights = self._negative_weights(image_scores, same)
         text_weights = self._negative_weights(text_scores, same)

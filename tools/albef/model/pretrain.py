@@ -50,8 +50,8 @@ class PretrainModel(ContrastiveModel):
             cls_id=self.cls_id, generator=generator,
         )  # fmt: skip
         image_tokens, image = self.encode_image(pixels)
-        # Plain and masked captions share one batch; so do the four fused batches below. Dropout apart, the numbers are those
-        # of separate passes.
+        # Plain and masked captions share one batch; so do the four fused batches below. Dropout apart, the numbers are
+        # those of separate passes.
         text_tokens, masked_tokens = self.bert.text(torch.cat([ids, masked_ids]), mask.repeat(2, 1)).split(batch)
         text = self.text_feature(text_tokens)
         image_tokens_m, image_m, text_m = self.teacher(pixels, ids, mask)

@@ -10,7 +10,7 @@ from albef.model.contrastive import ContrastiveModel
 
 
 class RetrievalModel(ContrastiveModel):
-    """The retrieval and grounding model; official names ``text_encoder.*`` without ``bert.`` and without a language head."""
+    """The retrieval and grounding model; official names ``text_encoder.*`` without ``bert.``, no language head."""
 
     def __init__(self, config: ModelConfig, *, twins: bool = True, **options) -> None:
         super().__init__(config, language_head=False, twins=twins, **options)
@@ -21,7 +21,7 @@ class RetrievalModel(ContrastiveModel):
         self, pixels: Tensor, ids: Tensor, mask: Tensor, identity: Tensor, alpha: float,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """Both losses of a batch; ``identity`` [B] numbers the pictures, so that two captions of one are no negatives."""
+        """Both losses of a batch; ``identity`` [B] numbers the pictures: two captions of one are no negatives."""
         image_tokens, image = self.encode_image(pixels)
         text_tokens, text = self.encode_text(ids, mask)
         _, image_m, text_m = self.teacher(pixels, ids, mask)

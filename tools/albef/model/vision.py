@@ -23,7 +23,7 @@ class PatchEmbed(nn.Module):
         """[B, 3, R, R] -> [B, G*G, D], patches row by row."""
         batch, channels, height, width = pixels.shape
         p = self.proj.kernel_size[0]
-        # A matrix product over flattened (channel, y, x) patches: the same numbers as the convolution, and faster on a CPU.
+        # A matrix product over flattened (channel, y, x) patches: the convolution's numbers, and faster on a CPU.
         patches = pixels.view(batch, channels, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
         return F.linear(patches.reshape(batch, -1, channels * p * p), self.proj.weight.flatten(1), self.proj.bias)
 
@@ -98,7 +98,7 @@ class VisionTransformer(nn.Module):
 
 
 def interpolate_positions(positions: Tensor, grid: int) -> Tensor:
-    """Resamples position embeddings [1, 1 + g*g, D] to another grid: bicubic (a = -0.75), no antialiasing, class token kept."""
+    """Resamples positions [1, 1 + g*g, D] to another grid: bicubic (a = -0.75), no antialiasing, class token kept."""
     old = int((positions.shape[1] - 1) ** 0.5)
     if old == grid:
         return positions

@@ -84,7 +84,7 @@ class VQAModel(nn.Module, Momentum):
     def rank_answers(
         self, states: Tensor, mask: Tensor, answer_ids: Tensor, answer_mask: Tensor, k: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Ranks candidate answers [N, L] for questions [B, T, D]: first logits [B, V], answer numbers and scores [B, k].
+        """Ranks candidates [N, L] for questions [B, T, D]: first logits [B, V], answer numbers and scores [B, k].
 
         The first token's log-probability counts twice, as in the published model; ties go to the lower number.
         """

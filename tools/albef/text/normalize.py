@@ -8,7 +8,7 @@ _DELETED = str.maketrans("", "", ",.'!?\"()*#:;~")
 
 
 def normalize_caption(text: str, max_words: int = 30) -> str:
-    """Lower case, punctuation dropped, hyphens and slashes to spaces, ``<person>`` to ``person``, at most ``max_words`` words."""
+    """Lower case, no punctuation, ``-``, ``/`` to spaces, ``<person>`` to ``person``, at most ``max_words`` words."""
     text = text.lower().translate(_DELETED).replace("-", " ").replace("/", " ").replace("<person>", "person")
     text = re.sub(r"\s{2,}", " ", text).rstrip("\n").strip(" ")
     words = text.split(" ")
