@@ -91,6 +91,10 @@ def test_every_answer_is_right(root, split):
     assert 0.7 < said["yes"] / said["no"] < 1.4
 
 
+def test_the_vocabulary_lies_beside_the_texts(root):
+    assert (root / "vocab.txt").read_text().startswith("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
+
+
 def test_the_answer_list_has_every_answer_once(root):
     answers = load(root, "answer_list")
     assert answers == list(questions.ANSWERS) and len(set(answers)) == len(answers) == 36

@@ -221,3 +221,5 @@ def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
             write_json(root / f"{name}_{split}.json", chosen)
     write_json(root / "detections.json", {r["image"]: r["candidates"] for s in ("val", "test") for r in records[s]})
     write_json(root / "answer_list.json", list(questions.ANSWERS))
+    # The trainer looks for the vocabulary beside the texts.
+    (root / "vocab.txt").write_bytes(Path(__file__).with_name("vocab.txt").read_bytes())
