@@ -102,7 +102,9 @@ let package = Package(
         test("AlbefLayersTests", ["AlbefLayers", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
         test("AlbefTests", ["Albef", "AlbefFiles", "AlbefImage", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
         test("AlbefExportTests", ["AlbefExport", "AlbefModelFile", "AlbefFiles", "AlbefTensor"]),
-        test("ConformanceTests", ["Albef", "AlbefExport", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
+        test(
+            "ConformanceTests",
+            ["Albef", "AlbefExport", "AlbefFiles", "AlbefImage", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
     ],
     cLanguageStandard: .c17
 )
