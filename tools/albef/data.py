@@ -92,12 +92,19 @@ def read_captions(
 
 
 class CaptionBatches:
-    """Batches of pictures with a caption each: pixels, ids, mask, picture numbers."""
+    """Batches of pictures with a caption each: pixels, ids, mask, picture numbers, and which captions are true of which.
+
+    The last is [B, B] by picture and caption: the data lists the very caption for the picture, so that it must not
+    serve as a negative there. Short captions such as "the red star" are true of many pictures.
+    """
 
     def __init__(self, items: list[CaptionItem], pictures: Pictures, batch_size: int, seed: int) -> None:
         self.items, self.pictures, self.batch_size = items, pictures, batch_size
         self.numbers = np.array([pictures.index[item.image] for item in items])
         self.random = random.Random(seed)
+        self.captions: dict[int, set[tuple[int, ...]]] = {}
+        for number, item in zip(self.numbers.tolist(), items, strict=True):
+            self.captions.setdefault(number, set()).update(map(tuple, item.captions))
 
     def __len__(self) -> int:
         return len(self.items) // self.batch_size
@@ -107,7 +114,9 @@ class CaptionBatches:
         for batch in shuffled_batches([len(ids) for ids in drawn], self.batch_size, self.random):
             numbers = self.numbers[batch]
             ids, mask = pad([drawn[item] for item in batch])
-            yield self.pictures.batch(numbers), ids, mask, torch.from_numpy(numbers)
+            texts = [tuple(drawn[item]) for item in batch]
+            true = torch.tensor([[text in self.captions[number] for text in texts] for number in numbers.tolist()])
+            yield self.pictures.batch(numbers), ids, mask, torch.from_numpy(numbers), true
 
 
 @dataclass

@@ -19,9 +19,12 @@ class RetrievalModel(ContrastiveModel):
 
     def forward(
         self, pixels: Tensor, ids: Tensor, mask: Tensor, identity: Tensor, alpha: float,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | None = None, true: Tensor | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """Both losses of a batch; ``identity`` [B] numbers the pictures: two captions of one are no negatives."""
+        """Both losses of a batch; ``identity`` [B] numbers the pictures: two captions of one are no negatives.
+
+        ``true`` [B, B] marks further captions (columns) that are true of a picture (rows), for the matching loss alone.
+        """
         image_tokens, image = self.encode_image(pixels)
         text_tokens, text = self.encode_text(ids, mask)
         _, image_m, text_m = self.teacher(pixels, ids, mask)
@@ -32,6 +35,8 @@ class RetrievalModel(ContrastiveModel):
         contrastive, image_scores, text_scores = self.contrast(image, text, image_m, text_m, hard, alpha)
         self.idx_queue[0, self.enqueue(image_m, text_m)] = identity
 
+        if true is not None:
+            same = same | true
         texts, images = self.matching_rows(image_scores, text_scores, same, generator)
         fused = self.bert.fuse(text_tokens[texts], mask[texts], image_tokens, images)
         return {"ita": contrastive, "itm": self.matching_loss(fused[:, 0])}

@@ -79,7 +79,7 @@ class PretrainTask(_CaptionTask):
         return model, batches
 
     def losses(self, batch, alpha):
-        raw, ids, mask, _ = batch
+        raw, ids, mask, _, _ = batch
         return self.model(self.pixels(raw), ids, mask, alpha)
 
 
@@ -92,8 +92,8 @@ class RetrievalTask(_CaptionTask):
         return RetrievalModel(self.config, **self._contrastive_options(), **options), batches
 
     def losses(self, batch, alpha):
-        raw, ids, mask, numbers = batch
-        return self.model(self.pixels(raw), ids, mask, numbers, alpha)
+        raw, ids, mask, numbers, true = batch
+        return self.model(self.pixels(raw), ids, mask, numbers, alpha, true=true)
 
 
 class VQATask(Task):
