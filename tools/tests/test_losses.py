@@ -6,8 +6,10 @@ import pytest
 import reference as r
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
-from albef.model import PretrainModel, RetrievalModel, VQAModel
+from albef.data import CaptionBatches, CaptionItem, Pictures
+from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
 from albef.model.contrastive import draw_negatives
 from albef.model.pretrain import mask_words
 
@@ -214,3 +216,34 @@ def test_a_batch_that_does_not_divide_the_queue_is_refused():
     pixels, ids, mask = r.batch(config, [3, 3], 1)
     with pytest.raises(ValueError, match="multiple"):
         model(pixels, ids, mask, torch.tensor([0, 1]), 0.0)
+
+
+def test_a_caption_that_is_true_of_a_picture_is_never_its_negative() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(
+        image_size=8, patch_size=4, vision_width=8, vision_layers=1, vision_heads=2, text_width=8, text_layers=2, fusion_layer=1,
+        text_heads=2, embed_dim=4, vocab_size=20, max_positions=8, gradcam_layer=1,
+    )  # fmt: skip
+    model = RetrievalModel(config, twins=False)
+    scores = torch.zeros(3, 3)
+    # Picture 0 is also shown by caption 1, so text 1 must not take picture 0 and picture 0 must not take text 1.
+    same = torch.eye(3, dtype=torch.bool)
+    same[0, 1] = True
+    for seed in range(30):
+        texts, images = model.matching_rows(scores, scores, same, torch.Generator().manual_seed(seed))
+        pairs = list(zip(images.tolist(), texts.tolist(), strict=True))[3:]
+        assert (0, 1) not in pairs
+        assert pairs[0][1] == 0 and pairs[3][0] == 0
+
+
+def test_batches_mark_the_captions_that_the_data_lists_for_a_picture(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("ALBEF_CACHE", str(tmp_path / "cache"))
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    items = [CaptionItem("a.png", [[2, 5]]), CaptionItem("b.png", [[2, 5], [2, 6]]), CaptionItem("a.png", [[2, 7]])]
+    pictures = Pictures(tmp_path, [item.image for item in items], 4)
+    for _, ids, _, numbers, true in CaptionBatches(items, pictures, 3, seed=1).epoch():
+        for row, number in enumerate(numbers.tolist()):
+            for column, text in enumerate(ids.tolist()):
+                listed = any(text in item.captions for item in items if pictures.index[item.image] == number)
+                assert true[row, column].item() == listed
