@@ -174,9 +174,9 @@ class ContrastiveModel(nn.Module, Momentum):
     ) -> tuple[Tensor, Tensor]:
         """Text and image numbers of the 3B pairs: positives, texts with a hard image, images with a hard text.
 
-        ``same`` [B, B], by picture and text, marks pairs that must not serve as negatives. A share ``easy_negatives`` (0 in the paper) of the
-        draws is uniform: where many captions are short enough to be true of other pictures too, the hardest negatives
-        are often no negatives at all, and a model that starts from little learns nothing from them.
+        ``same`` [B, B], by picture and text, marks pairs that must not serve as negatives. A share ``easy_negatives`` (0 in
+        the paper) of the draws is uniform: where many captions are short enough to be true of other pictures too, the hardest
+        negatives are often no negatives at all, and a model that starts from little learns nothing from them.
         """
         image_weights = self._negative_weights(image_scores, same)
         text_weights = self._negative_weights(text_scores, same.t())
