@@ -1,3 +1,5 @@
+import AlbefTokenizer
+
 /// The VQA v2 accuracy of an answer against the ten that people gave.
 ///
 /// Source: spec of the evaluation server (Goyal et al., arXiv:1612.00837): answers are normalised (punctuation, number
@@ -24,7 +26,7 @@ public enum VQAAccuracy {
     /// Lower case without punctuation, articles and number words, with apostrophes put back into contractions.
     public static func normalized(_ answer: String) -> String {
         let flat = String(String.UnicodeScalarView(answer.unicodeScalars.map { $0 == "\n" || $0 == "\t" ? " " : $0 }))
-        let words = stripPunctuation(flat.lowercased()).split(separator: " ").map(String.init)
+        let words = stripPunctuation(TextNormalization.lowercased(flat)).split(separator: " ").map(String.init)
         return words.compactMap { word in
             if articles.contains(word) { return nil }
             return numbers[word] ?? contractions[word] ?? word
@@ -65,21 +67,24 @@ public enum VQAAccuracy {
         "eight": "8", "nine": "9", "ten": "10",
     ]
 
-    /// Words that people write without their apostrophe, by the word with it.
+    /// Words that lack one apostrophe of theirs, with the word: "dont", "hadnt've", "hadn'tve". As in the official table, "lets"
+    /// stays, and so does "im": only lower-cased words are looked up, and the official keys for "I" are not lower case.
     private static let contractions: [String: String] = {
         let whole = """
             ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've \
-            he's how'd how'll how's I'd've I'm I've isn't it'd it'd've it'll let's ma'am mightn't mightn't've might've mustn't \
-            must've needn't not've o'clock oughtn't ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd \
-            somebody'd've somebody'll somebody's someone'd someone'd've someone'll someone's something'd something'd've \
-            something'll that's there'd there'd've there're there's they'd they'd've they'll they're they've 'twas wasn't \
-            we'd've we've weren't what'll what're what's what've when's where'd where's where've who'd who'd've who'll who's \
-            who've why'll why're why's won't would've wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll \
-            you're you've
+            he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't \
+            not've o'clock oughtn't 'ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll \
+            somebody's someone'd someone'd've someone'll someone's something'd something'd've something'll that's there'd \
+            there'd've there're there's they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll \
+            what're what's what've when's where'd where's where've who'd who'd've who'll who's who've why'll why're why's \
+            won't would've wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you've
             """
-        var table: [String: String] = [:]
+        // The one entry of the official table that takes an apostrophe away.
+        var table = ["somebody'd": "somebodyd"]
         for word in whole.split(separator: " ") {
-            table[String(word.filter { $0 != "'" }).lowercased()] = String(word)
+            for place in word.indices where word[place] == "'" {
+                table[String(word[..<place] + word[word.index(after: place)...])] = String(word)
+            }
         }
         return table
     }()

@@ -51,6 +51,11 @@ public enum TextNormalization {
         return cut(characters[..<end], maxWords: maxWords)
     }
 
+    /// A text in lower case by the tokenizer's own Unicode tables, so that it does not depend on the system's.
+    public static func lowercased(_ text: String) -> String {
+        string(Lowercase.text(text.unicodeScalars.map(\.value))[...])
+    }
+
     private static func lowercasedAndCleaned(_ characters: [UInt32]) -> [UInt32] {
         var result = Lowercase.text(characters)
         result.removeAll(where: removed.contains)
