@@ -1,10 +1,12 @@
 import AlbefFiles
+import AlbefTokenizer
 
 /// A dataset in one of the official JSON forms: a list of records, told apart by their keys.
 public enum Annotations: Sendable {
     /// A picture with its captions.
     public struct Captioned: Sendable {
         public let image: String
+        /// At least one.
         public let captions: [String]
     }
 
@@ -12,7 +14,9 @@ public enum Annotations: Sendable {
     public struct Asked: Sendable {
         public let image: String
         public let question: String
+        /// A whole number or a text, as it goes into the results.
         public let questionID: JSONValue
+        /// Empty where the record has no `answer`, as in the official test split.
         public let answers: [String]
         /// A group that accuracy is also given for; not part of the official form.
         public let kind: String?
@@ -22,7 +26,9 @@ public enum Annotations: Sendable {
     public struct Referred: Sendable {
         public let image: String
         public let text: String
-        /// x, y, width, height in pixels of the picture.
+        /// `ref_id`: a whole number or a text, as it goes into the results; null where the record has none.
+        public let reference: JSONValue
+        /// x, y, width, height in pixels of the picture, the last two above 0.
         public let box: [Double]
     }
 
@@ -32,48 +38,19 @@ public enum Annotations: Sendable {
 
     /// Reads a file; the first record tells the form, and all others must have it too.
     ///
-    /// - Throws: ``FileError`` that names the file, the record and its field.
+    /// - Throws: ``FileError`` that names the file, the record (counted from 0) and its field.
     public init(path: String) throws(FileError) {
         let reader = try ManifestReader(path: path, limit: 1 << 30)
-        guard let records = reader.root.array, let first = records.first else {
+        guard let list = reader.root.array, let first = list.first else {
             throw reader.error("content", reader.root.kindName, "a list of records, not empty")
         }
+        let records = list.enumerated().map { Record(reader: reader, value: $1, name: "record \($0)") }
         if first["question"] != nil {
-            var asked: [Asked] = []
-            for (index, record) in records.enumerated() {
-                let field = "record \(index)"
-                let answers = record["answer"]?.strings ?? record["answer"]?.string.map { [$0] } ?? []
-                asked.append(
-                    Asked(
-                        image: try reader.text(record, "image", in: field),
-                        question: try reader.text(record, "question", in: field),
-                        questionID: record["question_id"] ?? JSONValue(index), answers: answers,
-                        kind: record["kind"]?.string))
-            }
-            self = .questions(asked)
+            self = .questions(try records.map { record throws(FileError) in try Asked(record) })
         } else if first["caption"] != nil {
-            var captioned: [Captioned] = []
-            for (index, record) in records.enumerated() {
-                let field = "record \(index)"
-                let captions = record["caption"]?.strings ?? record["caption"]?.string.map { [$0] } ?? []
-                if captions.isEmpty { throw reader.error(field + ".caption", "none", "a string or a list of strings") }
-                captioned.append(Captioned(image: try reader.text(record, "image", in: field), captions: captions))
-            }
-            self = .retrieval(captioned)
+            self = .retrieval(try records.map { record throws(FileError) in try Captioned(record) })
         } else if first["text"] != nil {
-            var referred: [Referred] = []
-            for (index, record) in records.enumerated() {
-                let field = "record \(index)"
-                let box = record["bbox"]?.array?.compactMap(\.double) ?? []
-                guard box.count == 4, box.allSatisfy({ $0.magnitude < 1e9 }) else {
-                    throw reader.error(field + ".bbox", record["bbox"]?.kindName ?? "nothing", "[x, y, width, height]")
-                }
-                referred.append(
-                    Referred(
-                        image: try reader.text(record, "image", in: field),
-                        text: try reader.text(record, "text", in: field), box: box))
-            }
-            self = .grounding(referred)
+            self = .grounding(try records.map { record throws(FileError) in try Referred(record) })
         } else {
             throw reader.error("record 0", "none of the known keys", "'question', 'caption' or 'text'")
         }
@@ -86,5 +63,83 @@ public enum Annotations: Sendable {
         case .questions(let records): records.count
         case .grounding(let records): records.count
         }
+    }
+}
+
+extension Annotations.Captioned {
+    fileprivate init(_ record: Record) throws(FileError) {
+        image = try record.text("image")
+        captions = try record.texts("caption") ?? []
+        if captions.isEmpty { throw record.error("caption", "a string or a list of strings, not empty") }
+        for (index, caption) in captions.enumerated() where TextNormalization.caption(caption).text.isEmpty {
+            throw record.emptyText("caption", at: index)
+        }
+    }
+}
+
+extension Annotations.Asked {
+    fileprivate init(_ record: Record) throws(FileError) {
+        image = try record.text("image")
+        question = try record.text("question")
+        if TextNormalization.question(question).text.isEmpty { throw record.emptyText("question") }
+        guard let id = record.identity("question_id") else {
+            throw record.error("question_id", "a whole number or a string")
+        }
+        questionID = id
+        answers = try record.texts("answer") ?? []
+        kind = record.value["kind"] == nil ? nil : try record.text("kind")
+    }
+}
+
+extension Annotations.Referred {
+    fileprivate init(_ record: Record) throws(FileError) {
+        image = try record.text("image")
+        text = try record.text("text")
+        if TextNormalization.caption(text).text.isEmpty { throw record.emptyText("text") }
+        reference = record.identity("ref_id") ?? .null
+        if reference == .null, record.value["ref_id"] != nil {
+            throw record.error("ref_id", "a whole number or a string")
+        }
+        let numbers = record.value["bbox"]?.array?.map(\.double) ?? []
+        box = numbers.compactMap { $0 }
+        guard numbers.count == 4, box.count == 4, box.allSatisfy({ $0.magnitude < 1e9 }), box[2] > 0, box[3] > 0 else {
+            throw record.error("bbox", "[x, y, width, height] with an extent above 0")
+        }
+    }
+}
+
+/// One record of a list, and how its errors name it.
+private struct Record {
+    let reader: ManifestReader
+    let value: JSONValue
+    let name: String
+
+    func error(_ key: String, _ expected: String) -> FileError {
+        reader.error(name + "." + key, value[key]?.kindName ?? "nothing", expected)
+    }
+
+    /// For a text of which normalisation leaves nothing.
+    func emptyText(_ key: String, at index: Int? = nil) -> FileError {
+        reader.error(
+            name + "." + key + (index.map { "[\($0)]" } ?? ""), "a text that is empty after normalisation",
+            "at least one letter or digit")
+    }
+
+    func text(_ key: String) throws(FileError) -> String { try reader.text(value, key, in: name) }
+
+    /// A string, or a list of strings that is not empty; nil where there is no such key.
+    func texts(_ key: String) throws(FileError) -> [String]? {
+        guard let found = value[key] else { return nil }
+        if let text = found.string { return [text] }
+        guard let texts = found.strings, !texts.isEmpty else {
+            throw error(key, "a string or a list of strings, not empty")
+        }
+        return texts
+    }
+
+    /// A whole number or a string; none where there is neither. (A plain `nil` would be JSON's null.)
+    func identity(_ key: String) -> JSONValue? {
+        guard let found = value[key], found.int != nil || found.string != nil else { return Optional.none }
+        return found
     }
 }

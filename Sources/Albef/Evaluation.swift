@@ -16,7 +16,8 @@ public struct Evaluation: Sendable {
     /// Records evaluated.
     public let cases: Int
     public let metrics: [Metric]
-    /// What the official tools read: for VQA, a list of question ids and answers.
+    /// One entry a record: for VQA what the evaluation server reads, question ids and answers; for retrieval the ranks; for
+    /// grounding the best-ranked proposal.
     public let results: JSONValue
 
     /// The figure of a name.
@@ -46,9 +47,10 @@ public struct Evaluator {
     /// Decodes a picture of the dataset.
     func picture(_ path: String) throws -> Picture { try decodePicture(path: root + "/" + path, maxPixels: maxPixels) }
 
-    /// Answers every question; accuracy is that of ``VQAAccuracy``, in all and for each `kind`.
+    /// Answers every question; accuracy is that of ``VQAAccuracy``, in all and for each `kind`, over the questions that
+    /// people answered. Where nobody did, as in the official test split, there are results but no metrics.
     public func questions(_ records: [Annotations.Asked], candidates: AnswerList) throws -> Evaluation {
-        var total = 0.0
+        var total = (sum: 0.0, count: 0)
         var kinds: [String: (sum: Double, count: Int)] = [:]
         var results: [JSONValue] = []
         var last: (path: String, image: EncodedImage)?
@@ -63,22 +65,21 @@ public struct Evaluator {
             }
             let question = try session.encode(session.model.prepare(record.question, for: .question))
             let answer = try session.answer(image, question, candidates).first?.answer ?? ""
+            results.append(["question_id": record.questionID, "answer": .string(answer)])
+            if record.answers.isEmpty { continue }
             let accuracy = VQAAccuracy.accuracy(of: answer, given: record.answers)
-            total += accuracy
+            total.sum += accuracy
+            total.count += 1
             if let kind = record.kind {
                 kinds[kind, default: (0, 0)].sum += accuracy
                 kinds[kind, default: (0, 0)].count += 1
             }
-            results.append(["question_id": record.questionID, "answer": .string(answer)])
         }
-        let byKind = kinds.keys.sorted().map { kind -> Evaluation.Metric in
-            let group = kinds[kind] ?? (0, 0)
-            return Evaluation.Metric(name: kind, value: 100 * group.sum / Double(max(1, group.count)))
+        let groups = [("accuracy", total)] + kinds.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+        let metrics = groups.filter { $0.1.count > 0 }.map { name, group in
+            Evaluation.Metric(name: name, value: 100 * group.sum / Double(group.count))
         }
-        return Evaluation(
-            task: "vqa", cases: records.count,
-            metrics: [Evaluation.Metric(name: "accuracy", value: 100 * total / Double(max(1, records.count)))] + byKind,
-            results: .array(results))
+        return Evaluation(task: "vqa", cases: records.count, metrics: metrics, results: .array(results))
     }
 
     /// Finds every expression's object: the share whose heatmap peaks inside of its box, and with proposals the share whose
@@ -114,7 +115,9 @@ public struct Evaluator {
                     best = .array(first.box.map { JSONValue($0) })
                 }
             }
-            results.append(["image": .string(record.image), "text": .string(record.text), "box": best])
+            results.append([
+                "image": .string(record.image), "ref_id": record.reference, "text": .string(record.text), "box": best,
+            ])
         }
         let all = Double(max(1, records.count))
         var metrics = [Evaluation.Metric(name: "peak_in_box", value: 100 * Double(peaks) / all)]

@@ -20,9 +20,13 @@ public struct RetrievalMetrics: Sendable, Equatable {
     }
 
     /// The mean of both directions' means.
-    public var mean: Double {
-        (textRecall.reduce(0, +) / Double(textRecall.count) + imageRecall.reduce(0, +) / Double(imageRecall.count)) / 2
-    }
+    public var mean: Double { (textMean + imageMean) / 2 }
+
+    /// The mean of image-to-text recall at 1, 5 and 10.
+    public var textMean: Double { textRecall.reduce(0, +) / Double(textRecall.count) }
+
+    /// The mean of text-to-image recall at 1, 5 and 10.
+    public var imageMean: Double { imageRecall.reduce(0, +) / Double(imageRecall.count) }
 
     private static func recall(_ found: [Int]) -> [Double] {
         ranks.map { limit in

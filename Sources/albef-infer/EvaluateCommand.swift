@@ -19,7 +19,7 @@ struct EvaluateCommand: ParsableCommand {
     var images: String
     @Option(
         name: [.customShort("o"), .long],
-        help: ArgumentHelp("Write the results, for VQA as the evaluation server takes them.", valueName: "json"))
+        help: ArgumentHelp("Write one result a record, for VQA as the evaluation server takes them.", valueName: "json"))
     var output: String?
     @Option(help: ArgumentHelp("Candidates for VQA instead of the model's own (JSON list).", valueName: "a.json"))
     var answers: String?
@@ -34,9 +34,28 @@ struct EvaluateCommand: ParsableCommand {
         if let rerank, rerank < 0 { throw ValidationError("--rerank takes 0 or more, found \(rerank).") }
     }
 
+    /// Refuses options of another task than the records', which would silently do nothing.
+    private func checkOptions(_ records: Annotations) throws {
+        let task: String
+        let taken: [String]
+        switch records {
+        case .retrieval: (task, taken) = ("retrieval", ["--rerank"])
+        case .questions: (task, taken) = ("VQA", ["--answers"])
+        case .grounding: (task, taken) = ("grounding", ["--boxes", "--layer"])
+        }
+        let given = [
+            ("--answers", answers != nil), ("--boxes", boxes != nil), ("--rerank", rerank != nil), ("--layer", layer != nil),
+        ]
+        for (option, isGiven) in given where isGiven && !taken.contains(option) {
+            throw AlbefError.conflictingInputs(
+                "\(singleLine(annotations)): the records are of \(task), which takes no \(option)")
+        }
+    }
+
     func run() throws {
-        let session = try common.session()
         let records = try Annotations(path: annotations)
+        try checkOptions(records)
+        let session = try common.session()
         let showsProgress = !common.quiet && !common.json && StandardStreams.errorIsTerminal
         let evaluator = Evaluator(session: session, root: images, maxPixels: limit.maxPixels) { done, all in
             if showsProgress { StandardStreams.reportProgress("\(done) of \(all)") }
