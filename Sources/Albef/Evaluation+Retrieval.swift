@@ -16,7 +16,7 @@ extension Evaluator {
     ///   picture, the rank of its best caption and the rank of the picture for each caption.
     public func retrieval(_ records: [Annotations.Captioned], rerank: Int? = nil) throws -> Evaluation {
         let model = session.model
-        let shortlist = rerank ?? 128
+        let shortlist = rerank ?? PictureSearch.defaultRerank
         guard model.heads.contains(.contrastive) else { throw model.missing(.contrastive) }
         guard shortlist <= 0 || model.heads.contains(.matching) else { throw model.missing(.matching) }
         var captions: [Range<Int>] = []

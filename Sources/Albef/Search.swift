@@ -27,6 +27,9 @@ extension Ranked {
 /// Pictures are added one after another; only the tokens of those that may still be scored by the matching head are kept, so
 /// memory is bounded by `rerank` pictures.
 public struct PictureSearch {
+    /// How many candidates the matching head scores where nobody says: `k_test` of the published Flickr30K evaluation.
+    public static let defaultRerank = 128
+
     private let session: Session
     private let text: EncodedText
     private let rerank: Int

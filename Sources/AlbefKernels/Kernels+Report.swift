@@ -30,9 +30,6 @@ extension Kernels {
             cosine: result.cosine, pearson: result.pearson)
     }
 
-    /// As the static form.
-    public func compare(_ a: [Float], _ b: [Float]) -> Comparison { Kernels.compare(a, b) }
-
     /// The variant that each operation with more than one takes under this ceiling, by name.
     public func variants() -> [KernelReport] {
         let choices: [(String, alb_isa)] = [

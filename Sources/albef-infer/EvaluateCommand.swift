@@ -25,7 +25,7 @@ struct EvaluateCommand: ParsableCommand {
     var answers: String?
     @Option(help: ArgumentHelp("Proposed boxes for grounding: {image: [boxes]}.", valueName: "json"))
     var boxes: String?
-    @Option(help: ArgumentHelp("Retrieval: candidates that the matching head ranks (default: at most 128).", valueName: "n"))
+    @Option(help: ArgumentHelp("Retrieval: candidates that the matching head ranks (default: at most \(PictureSearch.defaultRerank)).", valueName: "n"))
     var rerank: Int?
     @Option(help: ArgumentHelp("Grounding: cross-attention layer (default: the model's own).", valueName: "n"))
     var layer: Int?

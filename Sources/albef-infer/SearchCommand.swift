@@ -22,7 +22,7 @@ struct SearchCommand: ParsableCommand {
     var image: String?
     @Option(help: ArgumentHelp("How many results to print.", valueName: "n"))
     var top = 10
-    @Option(help: ArgumentHelp("How many candidates the matching head ranks (default: at most 128).", valueName: "n"))
+    @Option(help: ArgumentHelp("How many candidates the matching head ranks (default: at most \(PictureSearch.defaultRerank)).", valueName: "n"))
     var rerank: Int?
 
     func validate() throws {
@@ -41,7 +41,7 @@ struct SearchCommand: ParsableCommand {
         let readable: [String]
         if let text {
             let query = try session.encode(common.prepare(text, for: .retrieval, model: session.model))
-            var search = try PictureSearch(query, rerank: rerank ?? 128, session: session)
+            var search = try PictureSearch(query, rerank: rerank ?? PictureSearch.defaultRerank, session: session)
             readable = try encodeAll(paths, session) { try search.add($0) }
             ranking = try search.ranking()
         } else {
