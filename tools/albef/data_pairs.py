@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import random
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,29 +72,71 @@ def collate(items: list[SentenceItem], pictures: Pictures) -> tuple[Tensor, Tens
     return pixels, ids, mask, rows, torch.tensor([item.label for item in items])
 
 
-class SentenceBatches:
-    """Batches in which ``share`` sentences about the same pictures meet, so that a picture is encoded once for them."""
+def neighbours_first(images: list[tuple[str, ...]], share: int, longest: int, generator: np.random.Generator) -> list[list[int]]:
+    """All items, by number, in runs of at most ``longest``, the runs in random order.
 
-    def __init__(
-        self, items: list[SentenceItem], pictures: Pictures, batch_size: int, share: int, seed: int
-    ) -> None:
-        self.items, self.pictures, self.batch_size, self.share = items, pictures, batch_size, share
-        self.random = random.Random(seed)
-        self.groups: dict[tuple[str, ...], list[int]] = {}
-        for number, item in enumerate(items):
-            # The same two pictures meet also where left and right are exchanged.
-            self.groups.setdefault(tuple(sorted(item.images)), []).append(number)
+    A run begins with ``share`` items of a random picture, then goes on to the pictures that those show as well, so that the
+    items of a run need few pictures: one for ``share`` items where an item shows one picture, about one an item where
+    it shows two.
+    """
+    waiting: dict[str, list[int]] = {}
+    for number in generator.permutation(len(images)).tolist():
+        for image in images[number]:
+            waiting.setdefault(image, []).append(number)
+    starts = list(waiting)
+    used: set[int] = set()
+    runs: list[list[int]] = []
+    while starts:
+        left = []
+        for start in starts:
+            run: list[int] = []
+            front = deque([start])
+            while front and len(run) < longest:
+                items = waiting[front.popleft()]
+                for _ in range(share):
+                    while items and items[-1] in used:
+                        items.pop()
+                    if not items or len(run) == longest:
+                        break
+                    used.add(items[-1])
+                    run.append(items[-1])
+                    front.extend(images[items[-1]])
+            if run:
+                runs.append(run)
+            if waiting[start]:
+                left.append(start)
+        starts = left
+    return [runs[number] for number in generator.permutation(len(runs))]
+
+
+class SentenceBatches:
+    """Batches in which sentences about the same pictures meet, so that a picture is encoded once for all of them.
+
+    ``share`` sentences of a picture are taken together.
+    """
+
+    def __init__(self, items: list[SentenceItem], pictures: Pictures, batch_size: int, share: int, seed: int) -> None:
+        self.items, self.pictures, self.batch_size, self.share, self.seed = items, pictures, batch_size, share, seed
+        self.begun = 0
 
     def __len__(self) -> int:
         return len(self.items) // self.batch_size
 
-    def epoch(self) -> Iterator[tuple[Tensor, ...]]:
-        """Full batches only, as :func:`collate` gives them."""
-        runs = []
-        for group in self.groups.values():
-            self.random.shuffle(group)
-            runs += [group[i : i + self.share] for i in range(0, len(group), self.share)]
-        self.random.shuffle(runs)
+    def plan(self, epoch: int) -> list[list[int]]:
+        """The full batches of an epoch, as numbers of items; a function of the seed and the epoch."""
+        images = [item.images for item in self.items]
+        generator = np.random.default_rng((self.seed, epoch))
+        runs = neighbours_first(images, self.share, max(self.share, self.batch_size // 4), generator)
         order = [number for run in runs for number in run]
-        for start in range(0, len(order) - self.batch_size + 1, self.batch_size):
-            yield collate([self.items[number] for number in order[start : start + self.batch_size]], self.pictures)
+        size = self.batch_size
+        return [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
+
+    def load(self, numbers: list[int], epoch: int) -> tuple[Tensor, ...]:
+        """A batch as :func:`collate` gives it."""
+        return collate([self.items[number] for number in numbers], self.pictures)
+
+    def epoch(self) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of the next epoch."""
+        epoch, self.begun = self.begun, self.begun + 1
+        for numbers in self.plan(epoch):
+            yield self.load(numbers, epoch)

@@ -63,7 +63,7 @@ class Run:
                 if self.progress >= 1:
                     self.finish()
                     return
-                alpha = ramped_alpha(settings["alpha"], epoch, number, len(task.batches))
+                alpha = ramped_alpha(settings.get("alpha", 0.0), epoch, number, len(task.batches))
                 self.update(batch, alpha)
                 now = time.monotonic()
                 if now - reported >= self.options.report_every:

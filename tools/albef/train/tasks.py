@@ -43,6 +43,8 @@ class Task:
             "cls_id": self.tokenizer.cls_id,
         }  # fmt: skip
         self.model, self.batches = self.build()
+        for name in settings.get("frozen") or ():
+            getattr(self.model, name).requires_grad_(False)
 
     def build(self) -> tuple[nn.Module, CaptionBatches | QuestionBatches | SentenceBatches]:
         raise NotImplementedError
@@ -182,7 +184,7 @@ class NLVRTask(_SentenceTask):
 
 
 class NLVRPretrainTask(_CaptionTask):
-    """Text assignment. ``alpha`` has no effect: the model has no teacher."""
+    """Text assignment; there is no teacher."""
 
     name = "nlvr_pretrain"
 
