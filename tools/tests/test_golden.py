@@ -211,6 +211,15 @@ def test_a_flat_random_checkpoint_holds_the_student_alone(tmp_path, monkeypatch)
         load_model(tmp_path / "a.pth")
 
 
+@pytest.mark.parametrize("task", random_checkpoint.MODELS)
+def test_random_checkpoints_of_every_task_load(task, tmp_path, monkeypatch):
+    run(monkeypatch, "--task", task, "--size", "small", "-o", tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.task == task
+    assert loaded.model.config.text_layers == (6 if task in random_checkpoint.TWO_PICTURES else 4)
+    assert random_checkpoint.published_config(task).text_layers == (18 if task in random_checkpoint.TWO_PICTURES else 12)
+
+
 def test_a_wrapped_random_checkpoint_has_the_official_parts_and_resumes_an_optimizer(tmp_path, monkeypatch):
     arguments = ("--size", "small", "--layout", "wrapped", "--queue-size", 64)
     run(monkeypatch, "--task", "retrieval", *arguments, "-o", tmp_path / "w.pth")
