@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def train(options: argparse.Namespace, processes: Processes) -> int:
         if options.init:
             start_weights(run.task, options.init, progress)
 
-    return 0 if run.train(begin) else 128 + (run.signal or 0)
+    return 0 if run.train(begin) else 128 + (run.signal or signal.SIGTERM)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -91,9 +91,9 @@ class Run:
             raise TrainingError(f"{len(self.task.batches.items)} training items do not fill a step of {size}")
         queue = getattr(self.settings, "queue_size", None)
         if queue is not None and queue % size:
+            each = f"batch_size {self.settings.batch_size} x accumulate {self.settings.accumulate}"
             raise TrainingError(
-                f"queue_size {queue} is not a multiple of the {size} samples of a step "
-                f"(batch_size {self.settings.batch_size} x accumulate {self.settings.accumulate} x processes {self.processes.size})"
+                f"queue_size {queue} is not a multiple of the {size} samples of a step ({each} x {self.processes.size} processes)"
             )
 
     def _fixed(self) -> dict[str, Any]:
