@@ -44,15 +44,7 @@ class Settings:
     initializer_range: float = number(0.02, least=0)
     bfloat16: bool = False
     gradient_checkpointing: bool = False
-
-    def __getitem__(self, key: str) -> Any:
-        return getattr(self, key)
-
-    def __contains__(self, key: str) -> bool:
-        return any(key == each.name for each in fields(self))
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return getattr(self, key, default)
+    frozen: list[str] = field(default_factory=list)  # modules that are not trained: "visual_encoder"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -66,6 +58,7 @@ class DistilledSettings(Settings):
     alpha: float = number(0.4, least=0, most=1)  # weight of distillation
     alpha_ramp: bool = True  # alpha grows from 0 during epoch 0
     momentum: float = number(0.995, least=0, most=1)
+    twins_from_constructor: bool = False  # where start weights hold no twins, theirs are random, as in the official code
 
 
 @dataclass(frozen=True, kw_only=True)
