@@ -21,8 +21,9 @@ from albef.model.recompute import Recomputable, recompute_blocks
 from albef.processes import Processes
 from albef.train.__main__ import main
 from albef.train.heatmaps import overlay
-from albef.train.loop import Length, Run
+from albef.train.loop import Length, Pace, Run
 from albef.train.progress import Progress, duration
+from albef.train.state import read_position
 from albef.train.tasks import TASKS, build_task
 
 
@@ -48,6 +49,7 @@ def test_every_task_trains_validates_and_counts_epochs(task, world, tmp_path):
     assert all(math.isfinite(value) for losses in w.losses(tmp_path / "run") for value in losses.values())
     assert (lines[-1]["validation"] == {}) == (task == "pretrain")
     assert (tmp_path / "run" / "model.safetensors").exists()
+    assert (tmp_path / "run" / "best.safetensors").exists() == (task != "pretrain")
 
 
 def test_official_rates_follow_epochs_and_stay_inside_them(world, tmp_path):
@@ -105,6 +107,18 @@ def test_a_run_without_one_good_sample_ends_with_a_line(world, tmp_path):
     run.task.batches.load = refuse
     with pytest.raises(RuntimeError, match="not one training item"):
         run.train()
+
+
+def test_the_best_model_is_kept(world, tmp_path):
+    run = build(world, tmp_path)
+    run.pace = Pace(validate=0)
+    scores = iter([10, 30, 20, 30, 5, 5, 5, 5, 5, 5, 5, 5, 5])
+    run.task.validate = lambda: dict.fromkeys(("txt_r1", "img_r1"), next(scores))
+    kept = []
+    save = run.save_model
+    run.save_model = lambda *name: (kept.append(run.position.step) if name else None, save(*name))
+    assert run.train()
+    assert kept == [1, 2] and read_position(run.state_file).best == 30
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_before_the_weights_change(world, tmp_path):
