@@ -10,7 +10,7 @@ from PIL import Image
 
 from albef.data import CaptionBatches, CaptionItem, Pictures
 from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
-from albef.model.contrastive import draw_negatives
+from albef.model.contrastive import draw_negatives, negative_weights
 from albef.model.pretrain import mask_words
 
 LENGTHS = [7, 5, 9, 4, 6, 8]
@@ -201,10 +201,8 @@ def test_a_row_whose_weights_all_vanished_still_gets_a_negative():
 
 
 def test_easy_negatives_mix_a_uniform_share_into_the_weights():
-    config = r.tiny_config()
-    model = RetrievalModel(config, queue_size=6, easy_negatives=0.25)
     scores = torch.tensor([[5.0, 4.0, -9.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]])
-    weights = model._negative_weights(scores, torch.eye(3, dtype=torch.bool))
+    weights = negative_weights(scores, torch.eye(3, dtype=torch.bool), 0.25)
     torch.testing.assert_close(weights.sum(1), torch.ones(3))
     assert not weights.diagonal().any()
     assert weights[0, 2].item() == pytest.approx(0.125, abs=1e-4)
@@ -242,7 +240,10 @@ def test_batches_mark_the_captions_that_the_data_lists_for_a_picture(tmp_path, m
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     items = [CaptionItem("a.png", [[2, 5]]), CaptionItem("b.png", [[2, 5], [2, 6]]), CaptionItem("a.png", [[2, 7]])]
     pictures = Pictures(tmp_path, [item.image for item in items], 4)
-    for _, ids, _, numbers, true in CaptionBatches(items, pictures, 3, seed=1).epoch():
+    batches = CaptionBatches(items, pictures, 3, seed=1)
+    plan = batches.plan(0)
+    assert [len(numbers) for numbers in plan] == [3]
+    for _, ids, _, numbers, true in (batches.load(numbers, 0) for numbers in plan):
         for row, number in enumerate(numbers.tolist()):
             for column, text in enumerate(ids.tolist()):
                 listed = any(text in item.captions for item in items if pictures.index[item.image] == number)

@@ -74,7 +74,7 @@ def evaluate_grounding(
     texts = [tokenizer.encode(normalize_caption(entry["text"], model.config.max_words)) for entry in entries]
     sizes = {}
     for path in pictures.paths:
-        with Image.open(root / path) as picture:
+        with Image.open(pictures.root / path) as picture:
             sizes[path] = picture.size
     was_training = model.training
     model.eval()

@@ -12,10 +12,13 @@ from albef.text import Tokenizer, pad
 
 def evaluate_vqa(
     model: VQAModel, tokenizer: Tokenizer, answers: list[str], root: str, file: str, *, k_test: int = 128,
-    limit: int | None = None, batch: int = 64, pictures: Pictures | None = None,
+    limit: int | None = None, batch: int = 64, pictures: Pictures | None = None, roots: dict[str, str] | None = None,
 ) -> dict[str, float]:  # fmt: skip
-    """Accuracy in percent: the standard measure min(1, matches / 3) over the given answers, in all and by kind."""
-    items = read_questions(root, [file], tokenizer, max_words=50, max_tokens=None)[:limit]
+    """Accuracy in percent: the standard measure min(1, matches / 3) over the given answers, in all and by kind.
+
+    ``roots`` names the folder of a record's picture by its ``dataset``.
+    """
+    items = read_questions(root, [file], tokenizer, max_words=50, max_tokens=None, roots=roots)[:limit]
     kinds = [entry.get("kind", "") for entry in read_json(f"{root}/{file}")[:limit]]
     pictures = pictures or Pictures(root, [item.image for item in items], model.config.image_size)
     answer_ids, answer_mask = pad([tokenizer.encode(answer + "[SEP]") for answer in answers])

@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from albef.data import CaptionBatches, Pictures, QuestionBatches, read_captions, read_json, read_questions
+from albef.data import Batches, CaptionBatches, Pictures, QuestionBatches, read_captions, read_json, read_questions
+from albef.data_pairs import SentenceBatches, picture_file, pictures_of, read_entailment, read_nlvr
+from albef.evaluation.grounding import evaluate_grounding
 from albef.evaluation.retrieval import evaluate_retrieval
+from albef.evaluation.sentences import evaluate_assignment, evaluate_sentences
 from albef.evaluation.vqa import evaluate_vqa
 from albef.image import normalize_pixels
-from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
+from albef.model import (
+    EntailmentModel,
+    ModelConfig,
+    NLVRModel,
+    NLVRPretrainModel,
+    PretrainModel,
+    RetrievalModel,
+    VQAModel,
+)
 from albef.text import Tokenizer
+from albef.train.settings import Settings, read_settings
+from albef.train.settings_file import SettingsError
 
 
 class Task:
-    """A model with its data. ``settings`` is the configuration file: see tools/configs/README.md for every key."""
+    """A model with its data. tools/configs/README.md explains the settings."""
 
     name = ""
 
-    def __init__(self, settings: dict, root: Path, seed: int) -> None:
+    def __init__(self, settings: Settings, root: Path, seed: int) -> None:
         self.settings, self.root, self.seed = settings, root, seed
-        self.tokenizer = Tokenizer.from_file(root / settings["vocabulary"])
-        shape = settings["model"] | {"vocab_size": len(self.tokenizer.vocabulary)}
+        self.tokenizer = Tokenizer.from_file(root / settings.vocabulary)
+        shape = settings.model | {"vocab_size": len(self.tokenizer.vocabulary)}
         self.config = ModelConfig.from_dict(shape)
         self.answers: list[str] | None = None
         self.options = {
-            "dropout": settings["dropout"], "initializer_range": settings["initializer_range"],
+            "dropout": settings.dropout, "initializer_range": settings.initializer_range,
             "cls_id": self.tokenizer.cls_id,
         }  # fmt: skip
         self.model, self.batches = self.build()
+        for name in settings.frozen:
+            if not isinstance(part := getattr(self.model, name, None), nn.Module):
+                raise SettingsError(f"key 'frozen': the model of {self.name} has no part {name!r}")
+            part.requires_grad_(False)
 
-    def build(self) -> tuple[nn.Module, CaptionBatches | QuestionBatches]:
+    def build(self) -> tuple[nn.Module, Batches]:
         raise NotImplementedError
 
     def losses(self, batch: tuple[Tensor, ...], alpha: float) -> dict[str, Tensor]:
@@ -42,26 +58,38 @@ class Task:
     def validate(self) -> dict[str, float]:
         raise NotImplementedError
 
+    def pictures(self, paths: list[str]) -> Pictures:
+        """Pictures by their paths in dataset files."""
+        return Pictures(self.root / self.settings.image_root, paths, self.config.image_size)
+
+    def validation_pictures(self) -> Pictures:
+        """Those of the records that :meth:`validate` looks at."""
+        entries = read_json(self.root / self.settings.validation_file)[: self.settings.validation_limit]
+        roots = getattr(self.settings, "image_roots", {})
+        folders = [Path(roots.get(entry.get("dataset", ""), "")) for entry in entries]
+        pairs = zip(folders, entries, strict=True)
+        paths = [str(folder / path) for folder, entry in pairs for path in entry.get("images") or [entry["image"]]]
+        return self.pictures(list(map(picture_file, paths)) if self.name == "entailment" else paths)
+
     def pixels(self, raw: Tensor) -> Tensor:
         return normalize_pixels(raw, self.config.mean, self.config.std)
 
 
 class _CaptionTask(Task):
     def _contrastive_options(self) -> dict:
-        names = ("queue_size", "easy_negatives")
-        return {name: self.settings[name] for name in names if name in self.settings}
+        return {name: getattr(self.settings, name) for name in ("queue_size", "easy_negatives", "temperature")}
 
     def _caption_batches(self, max_tokens: int | None) -> CaptionBatches:
         settings = self.settings
-        items = read_captions(self.root, settings["train_files"], self.tokenizer, self.config.max_words, max_tokens)
-        pictures = Pictures(self.root, [item.image for item in items], self.config.image_size)
-        return CaptionBatches(items, pictures, settings["batch_size"], self.seed)
+        items = read_captions(self.root, settings.train_files, self.tokenizer, self.config.max_words, max_tokens)
+        pictures = self.pictures([item.image for item in items])
+        return CaptionBatches(items, pictures, settings.batch_size, self.seed)
 
     def validate(self) -> dict[str, float]:
         settings = self.settings
         scores = evaluate_retrieval(
-            self.model, self.tokenizer, str(self.root), settings["validation_file"],
-            k_test=settings["validation_k"], limit=settings["validation_limit"],
+            self.model, self.tokenizer, str(self.root), settings.validation_file,
+            k_test=settings.validation_k, limit=settings.validation_limit, pictures=self.validation_pictures(),
         )  # fmt: skip
         return {name: scores[name] for name in ("itc_txt_r1", "itc_img_r1", "txt_r1", "img_r1")}
 
@@ -73,7 +101,7 @@ class PretrainTask(_CaptionTask):
         settings = self.settings
         batches = self._caption_batches(max_tokens=25)
         model = PretrainModel(
-            self.config, **self._contrastive_options(), mlm_probability=settings["mlm_probability"],
+            self.config, **self._contrastive_options(), mlm_probability=settings.mlm_probability,
             mask_id=self.tokenizer.mask_id, **self.options,
         )  # fmt: skip
         return model, batches
@@ -96,18 +124,31 @@ class RetrievalTask(_CaptionTask):
         return self.model(self.pixels(raw), ids, mask, numbers, alpha, true=true)
 
 
+class GroundingTask(RetrievalTask):
+    """The retrieval model and its losses on referring expressions; no boxes are trained on."""
+
+    name = "grounding"
+
+    def validate(self) -> dict[str, float]:
+        settings = self.settings
+        return evaluate_grounding(
+            self.model, self.tokenizer, self.root, settings.validation_file, limit=settings.validation_limit,
+            pictures=self.validation_pictures(),
+        )  # fmt: skip
+
+
 class VQATask(Task):
     name = "vqa"
 
     def build(self):
         settings = self.settings
-        items = read_questions(self.root, settings["train_files"], self.tokenizer)
-        pictures = Pictures(self.root, [item.image for item in items], self.config.image_size)
-        self.answers = read_json(self.root / settings["answer_file"])
+        items = read_questions(self.root, settings.train_files, self.tokenizer, roots=settings.image_roots)
+        pictures = self.pictures([item.image for item in items])
+        self.answers = read_json(self.root / settings.answer_file)
         batches = QuestionBatches(
-            items, pictures, self.tokenizer, settings["batch_size"], settings["questions_per_picture"], self.seed
+            items, pictures, self.tokenizer, settings.batch_size, settings.questions_per_picture, self.seed
         )
-        return VQAModel(self.config, twins=settings["alpha"] > 0, **self.options), batches
+        return VQAModel(self.config, twins=settings.alpha > 0, **self.options), batches
 
     def losses(self, batch, alpha):
         raw, ids, mask, answer_ids, answer_mask, weights, rows, pictures = batch
@@ -116,14 +157,76 @@ class VQATask(Task):
     def validate(self) -> dict[str, float]:
         settings = self.settings
         return evaluate_vqa(
-            self.model, self.tokenizer, self.answers, str(self.root), settings["validation_file"],
-            limit=settings["validation_limit"],
+            self.model, self.tokenizer, self.answers, str(self.root), settings.validation_file,
+            k_test=settings.validation_k, limit=settings.validation_limit, roots=settings.image_roots,
+            pictures=self.validation_pictures(),
         )  # fmt: skip
 
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (PretrainTask, RetrievalTask, VQATask)}
+class _SentenceTask(Task):
+    """Visual entailment and NLVR2: the same but for the reader and the model."""
+
+    read = staticmethod(read_entailment)
+    model_type: type[EntailmentModel | NLVRModel] = EntailmentModel
+
+    def build(self):
+        settings = self.settings
+        items = self.read(self.root, settings.train_files, self.tokenizer, self.config.max_words)
+        pictures = self.pictures(pictures_of(items))
+        batches = SentenceBatches(
+            items, pictures, settings.batch_size, settings.sentences_per_picture, self.seed
+        )
+        options = {key: value for key, value in self.options.items() if key != "cls_id"}
+        return self.model_type(self.config, twins=settings.alpha > 0, **options), batches
+
+    def losses(self, batch, alpha):
+        raw, ids, mask, rows, labels = batch
+        return self.model(self.pixels(raw), ids, mask, labels, alpha, rows)
+
+    def validate(self) -> dict[str, float]:
+        settings = self.settings
+        return evaluate_sentences(
+            self.model, self.tokenizer, self.root, settings.validation_file, limit=settings.validation_limit,
+            pictures=self.validation_pictures(),
+        )  # fmt: skip
+
+
+class EntailmentTask(_SentenceTask):
+    name = "entailment"
+
+
+class NLVRTask(_SentenceTask):
+    name = "nlvr"
+    read = staticmethod(read_nlvr)
+    model_type = NLVRModel
+
+
+class NLVRPretrainTask(_CaptionTask):
+    """Text assignment; there is no teacher."""
+
+    name = "nlvr_pretrain"
+
+    def build(self):
+        options = {key: value for key, value in self.options.items() if key != "cls_id"}
+        easy = self.settings.easy_negatives
+        return NLVRPretrainModel(self.config, easy_negatives=easy, **options), self._caption_batches(max_tokens=25)
+
+    def losses(self, batch, alpha):
+        raw, ids, mask, _, true = batch
+        return self.model(self.pixels(raw), ids, mask, true=true)
+
+    def validate(self) -> dict[str, float]:
+        settings = self.settings
+        return evaluate_assignment(
+            self.model, self.tokenizer, self.root, settings.validation_file, limit=settings.validation_limit,
+            pictures=self.validation_pictures(),
+        )  # fmt: skip
+
+
+_CLASSES = (PretrainTask, RetrievalTask, GroundingTask, VQATask, EntailmentTask, NLVRPretrainTask, NLVRTask)
+TASKS: dict[str, type[Task]] = {task.name: task for task in _CLASSES}
 
 
 def build_task(name: str, config_file: Path, root: Path, seed: int) -> Task:
     torch.manual_seed(seed)
-    return TASKS[name](json.loads(config_file.read_text()), root, seed)
+    return TASKS[name](read_settings(name, config_file), root, seed)
