@@ -13,6 +13,7 @@ from albef.evaluation.retrieval import evaluate_retrieval
 from albef.evaluation.vqa import evaluate_vqa
 from albef.image import normalize_pixels
 from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
+from albef.quantization import prepare_quantization_aware
 from albef.text import Tokenizer
 
 
@@ -32,6 +33,8 @@ class Task:
             "cls_id": self.tokenizer.cls_id,
         }  # fmt: skip
         self.model, self.batches = self.build()
+        if settings.get("quantization_aware"):
+            prepare_quantization_aware(self.model)
 
     def build(self) -> tuple[nn.Module, CaptionBatches | QuestionBatches]:
         raise NotImplementedError
