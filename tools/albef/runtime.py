@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -52,7 +53,7 @@ class Runtime:
 
     def has_option(self, command: str, option: str) -> bool:
         """Whether a command of this build knows an option."""
-        return option in self.run("albef-infer", command, "--help").stdout
+        return re.search(rf"{option}\b", self.run("albef-infer", command, "--help").stdout) is not None
 
 
 def find_command(name: str, folder: Path | None) -> Path:
