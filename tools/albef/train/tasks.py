@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -15,14 +14,15 @@ from albef.image import normalize_pixels
 from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
 from albef.quantization import prepare_quantization_aware
 from albef.text import Tokenizer
+from albef.train.settings import Settings, read_settings
 
 
 class Task:
-    """A model with its data. ``settings`` is the configuration file: see tools/configs/README.md for every key."""
+    """A model with its data. tools/configs/README.md explains the settings."""
 
     name = ""
 
-    def __init__(self, settings: dict, root: Path, seed: int) -> None:
+    def __init__(self, settings: Settings, root: Path, seed: int) -> None:
         self.settings, self.root, self.seed = settings, root, seed
         self.tokenizer = Tokenizer.from_file(root / settings["vocabulary"])
         shape = settings["model"] | {"vocab_size": len(self.tokenizer.vocabulary)}
@@ -51,8 +51,7 @@ class Task:
 
 class _CaptionTask(Task):
     def _contrastive_options(self) -> dict:
-        names = ("queue_size", "easy_negatives")
-        return {name: self.settings[name] for name in names if name in self.settings}
+        return {name: self.settings[name] for name in ("queue_size", "easy_negatives", "temperature")}
 
     def _caption_batches(self, max_tokens: int | None) -> CaptionBatches:
         settings = self.settings
@@ -129,4 +128,4 @@ TASKS: dict[str, type[Task]] = {task.name: task for task in (PretrainTask, Retri
 
 def build_task(name: str, config_file: Path, root: Path, seed: int) -> Task:
     torch.manual_seed(seed)
-    return TASKS[name](json.loads(config_file.read_text()), root, seed)
+    return TASKS[name](read_settings(name, config_file), root, seed)
