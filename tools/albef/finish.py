@@ -24,7 +24,7 @@ from albef.evaluation.vqa import evaluate_vqa
 from albef.golden import write_golden
 from albef.loading import Loaded, infer_task, load_model
 from albef.metrics import PRECISIONS, PYTORCH, Measurement, describe, label, measurement_name, write_metrics
-from albef.runtime import ROOT, Runtime, CommandError
+from albef.runtime import ROOT, CommandError, Runtime
 
 FIXTURES = ROOT / "fixtures" / "golden"
 _CAPTIONED = ("retrieval", "grounding", "grounding_places")
@@ -52,12 +52,15 @@ def make_golden(checkpoint: Path, folder: Path, pictures: Path, cases: int | Non
 
 
 def annotation_files(task: str, data: Path, split: str) -> list[Path]:
-    """The task's files that the data folder has; an error if it has none."""
+    """The task's files that the data folder has, with a note on those that it lacks; an error if it has none."""
     names = FILES.get(task)
     if names is None:
         raise CommandError(f"a model of task '{task}' answers nothing that can be measured")
     files = [data / f"{name}_{split}.json" for name in names]
     found = [file for file in files if file.exists()]
+    for file in files:
+        if found and file not in found:
+            print(f"{file}: not there, not measured")
     if not found:
         raise CommandError(f"{files[0]}: no such file; make the world with 'python -m albef.world' or give --annotations")
     return found

@@ -44,6 +44,7 @@ class Settings:
     initializer_range: float = number(0.02, least=0)
     bfloat16: bool = False
     gradient_checkpointing: bool = False
+    quantization_aware: bool = False  # the runtime's int8 arithmetic
 
     def __getitem__(self, key: str) -> Any:
         return getattr(self, key)
@@ -76,6 +77,7 @@ class PretrainSettings(DistilledSettings):
     temperature: float = number(0.07, least=0)
     easy_negatives: float = number(0.0, least=0, most=1)
     mlm_probability: float = number(0.15, least=0, most=1)
+    losses: list[Literal["ita", "itm", "mlm"]] = field(default_factory=lambda: ["ita", "itm", "mlm"])
     validation_k: int = number(128, least=0)
 
 

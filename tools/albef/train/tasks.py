@@ -15,6 +15,7 @@ from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
 from albef.quantization import prepare_quantization_aware
 from albef.text import Tokenizer
 from albef.train.settings import Settings, read_settings
+from albef.train.settings_file import SettingsError
 
 
 class Task:
@@ -33,7 +34,7 @@ class Task:
             "cls_id": self.tokenizer.cls_id,
         }  # fmt: skip
         self.model, self.batches = self.build()
-        if settings.get("quantization_aware"):
+        if settings["quantization_aware"]:
             prepare_quantization_aware(self.model)
 
     def build(self) -> tuple[nn.Module, CaptionBatches | QuestionBatches]:
@@ -73,6 +74,8 @@ class PretrainTask(_CaptionTask):
 
     def build(self):
         settings = self.settings
+        if not settings["losses"]:
+            raise SettingsError("key 'losses': found none, expected some of 'ita', 'itm', 'mlm'")
         batches = self._caption_batches(max_tokens=25)
         model = PretrainModel(
             self.config, **self._contrastive_options(), mlm_probability=settings["mlm_probability"],
@@ -82,7 +85,8 @@ class PretrainTask(_CaptionTask):
 
     def losses(self, batch, alpha):
         raw, ids, mask, _, _ = batch
-        return self.model(self.pixels(raw), ids, mask, alpha)
+        losses = self.model(self.pixels(raw), ids, mask, alpha)
+        return {name: losses[name] for name in self.settings["losses"]}
 
 
 class RetrievalTask(_CaptionTask):
