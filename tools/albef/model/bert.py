@@ -35,6 +35,8 @@ class Embeddings(nn.Module):
 class AttentionCore(nn.Module):
     """Projections and attention. ``recorded`` keeps the probabilities [B, H, T, S] when ``record`` is set."""
 
+    attend = staticmethod(attend)
+
     def __init__(self, width: int, memory_width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
@@ -61,7 +63,7 @@ class AttentionCore(nn.Module):
             self.recorded = scores.softmax(-1)
             mixed = F.dropout(self.recorded, dropout) @ v
         else:
-            mixed = attend(q, k, v, mask, dropout)
+            mixed = self.attend(q, k, v, mask, dropout)
         return mixed.transpose(1, 2).flatten(2)
 
 

@@ -26,11 +26,17 @@ class PatchEmbed(nn.Module):
         p = self.proj.kernel_size[0]
         # A matrix product over flattened (channel, y, x) patches: the convolution's numbers, and faster on a CPU.
         patches = pixels.view(batch, channels, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
-        return F.linear(patches.reshape(batch, -1, channels * p * p), self.proj.weight.flatten(1), self.proj.bias)
+        return self.project(patches.reshape(batch, -1, channels * p * p))
+
+    def project(self, patches: Tensor) -> Tensor:
+        """Flattened patches [B, G*G, 3*p*p] -> [B, G*G, D]."""
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class Attention(nn.Module):
     """Multi-head self-attention with one fused projection laid out [3][heads][d]."""
+
+    attend = staticmethod(attend)
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -41,7 +47,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = attend(q, k, v)
+        mixed = self.attend(q, k, v)
         return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
 

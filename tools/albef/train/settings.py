@@ -45,6 +45,7 @@ class Settings:
     bfloat16: bool = False
     gradient_checkpointing: bool = False
     frozen: list[str] = field(default_factory=list)  # modules that are not trained: "visual_encoder"
+    quantization_aware: bool = False  # the runtime's int8 arithmetic
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -69,6 +70,7 @@ class PretrainSettings(DistilledSettings):
     temperature: float = number(0.07, least=0)
     easy_negatives: float = number(0.0, least=0, most=1)
     mlm_probability: float = number(0.15, least=0, most=1)
+    losses: list[Literal["ita", "itm", "mlm"]] = field(default_factory=lambda: ["ita", "itm", "mlm"])
     validation_k: int = number(128, least=0)
 
 

@@ -23,6 +23,7 @@ from albef.model import (
     RetrievalModel,
     VQAModel,
 )
+from albef.quantization import prepare_quantization_aware
 from albef.text import Tokenizer
 from albef.train.settings import Settings, read_settings
 from albef.train.settings_file import SettingsError
@@ -48,6 +49,8 @@ class Task:
             if not isinstance(part := getattr(self.model, name, None), nn.Module):
                 raise SettingsError(f"key 'frozen': the model of {self.name} has no part {name!r}")
             part.requires_grad_(False)
+        if settings.quantization_aware:
+            prepare_quantization_aware(self.model)
 
     def build(self) -> tuple[nn.Module, Batches]:
         raise NotImplementedError
@@ -107,6 +110,8 @@ class PretrainTask(_CaptionTask):
 
     def build(self):
         settings = self.settings
+        if not settings.losses:
+            raise SettingsError("key 'losses': found none, expected some of 'ita', 'itm', 'mlm'")
         batches = self._caption_batches(max_tokens=25)
         model = PretrainModel(
             self.config, **self._contrastive_options(), mlm_probability=settings.mlm_probability,
@@ -116,7 +121,8 @@ class PretrainTask(_CaptionTask):
 
     def losses(self, batch, alpha):
         raw, ids, mask, _, _ = batch
-        return self.model(self.pixels(raw), ids, mask, alpha)
+        losses = self.model(self.pixels(raw), ids, mask, alpha)
+        return {name: losses[name] for name in self.settings.losses}
 
 
 class RetrievalTask(_CaptionTask):

@@ -1,0 +1,137 @@
+"""Quantisation-aware training: a model that computes as the runtime's int8 models do, with straight-through gradients.
+
+``prepare_quantization_aware(model)`` changes a model in place. Its parameters stay float32 under the same names; what
+changes is the arithmetic, which follows docs/arithmetic.md: int8 weights with a scale per output channel, activations
+quantised per row with a zero point, int8 attention over image tokens. The rounding is on the way forward only: backward,
+each quantiser is the identity. What the exporter keeps in float32 stays so here: the small heads beside the encoders, the
+attention of texts to themselves and to question states, LayerNorm, biases, positions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from albef.model import bert, vision
+
+# Rows with a smaller range count as zeros.
+SMALLEST_RANGE = 2.0**-100
+# The parts whose matrices the exporter quantises; all other linear layers are small heads, packed as float32.
+QUANTIZED_PARTS = ("visual_encoder.", "text_encoder.", "text_decoder.")
+
+
+def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
+    """The value of ``rounded`` with the gradient of ``x``. Exact in value while the two differ by less than 1."""
+    return x + (rounded - x).detach()
+
+
+def _inverse(span: Tensor, steps: float) -> Tensor:
+    return torch.where(span < SMALLEST_RANGE, 0.0, steps / span.clamp_min(SMALLEST_RANGE))
+
+
+def row_codes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Activations [..., K]: whole numbers q - zero point in [-255, 255], and the scale [..., 1] of each row."""
+    x = x.float()
+    with torch.no_grad():
+        low, high = x.amin(-1, keepdim=True).clamp_max(0), x.amax(-1, keepdim=True).clamp_min(0)
+        inverse = _inverse(high - low, 255.0)
+        scale = torch.where(inverse == 0, 0.0, (high - low) / 255.0)
+        zero = (-low * inverse).round()
+        codes = ((x * inverse).round() + zero).clamp(0, 255) - zero
+    return straight_through(x * inverse, codes), scale
+
+
+def symmetric_codes(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Weights, keys, values: whole numbers in [-127, 127], and the scale of each line along ``dim``, which is kept as 1."""
+    x = x.float()
+    with torch.no_grad():
+        largest = x.abs().amax(dim, keepdim=True)
+        inverse = _inverse(largest, 127.0)
+        scale = torch.where(inverse == 0, 0.0, largest / 127.0)
+        codes = (x * inverse).round().clamp(-127, 127)
+    return straight_through(x * inverse, codes), scale
+
+
+def quantized_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x W' + b with both sides quantised.
+
+    The product is one of whole numbers: float32 holds its sums exactly to a depth of 518, and bfloat16 autocast casts codes
+    up to 256 without loss.
+    """
+    codes, scale = row_codes(x)
+    weight_codes, weight_scale = symmetric_codes(weight, 1)
+    return F.linear(codes, weight_codes) * (scale * weight_scale.t()) + bias
+
+
+def quantized_attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+    """``attend`` over image tokens in int8: queries per row, keys per token, values per channel, probabilities of 1/255.
+
+    There is no padding among image tokens, so that a mask is refused.
+    """
+    if mask is not None:
+        raise ValueError("image tokens are attended to without a mask")
+    q_codes, q_scale = row_codes(q)
+    k_codes, k_scale = symmetric_codes(k, -1)
+    v_codes, v_scale = symmetric_codes(v, -2)
+    factor = (q_scale * k_scale.transpose(-1, -2)) * (1 / math.sqrt(q.shape[-1]))
+    scores = (q_codes @ k_codes.transpose(-1, -2)).float() * factor
+    weights = 255.0 * (scores - scores.amax(-1, keepdim=True).detach()).exp()
+    weights = straight_through(weights, weights.round())
+    return (F.dropout(weights, dropout) @ v_codes).float() * v_scale / weights.sum(-1, keepdim=True)
+
+
+class QuantizedLinear(nn.Linear):
+    """A linear layer as the runtime computes it in int8."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return quantized_linear(x, self.weight, self.bias)
+
+
+class QuantizedEmbedding(nn.Embedding):
+    """Rows looked up from a table of int8 rows with a scale each."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        codes, scale = symmetric_codes(F.embedding(ids, self.weight, self.padding_idx), -1)
+        return codes * scale
+
+
+class QuantizedPatchEmbed(vision.PatchEmbed):
+    """Patches projected in int8."""
+
+    def project(self, patches: Tensor) -> Tensor:
+        return quantized_linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def prepare_quantization_aware(model: nn.Module) -> int:
+    """Makes a model of any task compute in int8 where the exporter quantises; gives the number of quantised products.
+
+    Momentum twins stay float: they teach, and are never exported. Heatmaps record probabilities in float form, as the
+    runtime's gradients do, and then mix values in float too. Saving, loading and ``state_dict`` do not change.
+    """
+    count = 0
+    for name, module in model.named_modules():
+        if not name.startswith(QUANTIZED_PARTS):
+            continue
+        # Another class for the same object keeps parameters, ties between them and what else holds the module.
+        if type(module) is nn.Linear:
+            module.__class__ = QuantizedLinear
+        elif type(module) is vision.PatchEmbed:
+            module.__class__ = QuantizedPatchEmbed
+        elif type(module) is nn.Embedding and name.endswith("word_embeddings"):
+            module.__class__ = QuantizedEmbedding
+        elif isinstance(module, vision.Attention) or (
+            isinstance(module, bert.AttentionCore) and _attends_to_image(name)
+        ):
+            module.attend = quantized_attend
+        else:
+            continue
+        count += 1
+    return count
+
+
+def _attends_to_image(name: str) -> bool:
+    # The answer decoder's cross-attention reads question states.
+    return name.startswith("text_encoder.") and ".crossattention." in name
