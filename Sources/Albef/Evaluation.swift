@@ -11,13 +11,13 @@ public struct Evaluation: Sendable {
         public let value: Double
     }
 
-    /// `retrieval`, `vqa` or `grounding`.
+    /// `retrieval`, `vqa`, `grounding`, `entailment` or `nlvr`.
     public let task: String
     /// Records evaluated.
     public let cases: Int
     public let metrics: [Metric]
     /// One entry a record: for VQA what the evaluation server reads, question ids and answers; for retrieval the ranks; for
-    /// grounding the best-ranked proposal.
+    /// grounding the best-ranked proposal; for entailment and NLVR2 the predicted label.
     public let results: JSONValue
 
     /// The figure of a name.
