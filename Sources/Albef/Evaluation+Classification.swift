@@ -1,8 +1,8 @@
 import AlbefFiles
 
 extension Evaluator {
-    /// Texts of one picture, or of one pair, that are fused together at most.
-    private static let group = 64
+    /// Sentences about the same pictures that are in memory at one time.
+    private static let sentences = 64
 
     /// Visual entailment (SNLI-VE): the share of records whose greatest logit is that of their label.
     ///
@@ -34,20 +34,18 @@ extension Evaluator {
         }
     }
 
-    /// Classifies every record; records of the same pictures that follow each other are fused together.
+    /// Classifies every record. Records of the same pictures, wherever they stand in the file, are taken together, so that
+    /// each picture, and each pair, is encoded about once.
     private func classify<Record>(
         _ records: [Record], task: String, pictures: (Record) -> [String], text: (Record) -> String,
         label: (Record) -> String, kind: (Record) -> String?,
         by decide: ([EncodedImage], [EncodedText]) throws -> [Classification], result: (Record, String) -> JSONValue
     ) throws -> Evaluation {
         var scores = GroupedAccuracy()
+        var results = [JSONValue](repeating: .null, count: records.count)
+        var done = 0
         var last: [String: EncodedImage] = [:]
-        var results: [JSONValue] = []
-        var start = 0
-        while start < records.count {
-            progress(start, records.count)
-            let paths = pictures(records[start])
-            let same = records[start...].prefix(Evaluator.group).prefix { pictures($0) == paths }
+        for (paths, group) in grouped(records, by: pictures) {
             // A pair often shares a picture with the pair before it.
             var encoded: [String: EncodedImage] = [:]
             let images = try paths.map { path in
@@ -56,13 +54,34 @@ extension Evaluator {
                 return image
             }
             last = encoded
-            let texts = try session.encode(same.map { try session.model.prepare(text($0), for: .caption) })
-            for (record, verdict) in zip(same, try decide(images, texts)) {
-                scores.add(verdict.label == label(record) ? 1 : 0, kind: kind(record))
-                results.append(result(record, verdict.label))
+            for start in stride(from: 0, to: group.count, by: Evaluator.sentences) {
+                progress(done, records.count)
+                let part = group[start..<min(start + Evaluator.sentences, group.count)]
+                let texts = try session.encode(part.map { try session.model.prepare(text(records[$0]), for: .caption) })
+                for (index, verdict) in zip(part, try decide(images, texts)) {
+                    let record = records[index]
+                    scores.add(verdict.label == label(record) ? 1 : 0, kind: kind(record))
+                    results[index] = result(record, verdict.label)
+                }
+                done += part.count
             }
-            start += same.count
         }
         return Evaluation(task: task, cases: records.count, metrics: scores.metrics, results: .array(results))
+    }
+
+    /// The records' places by their pictures, in the order in which those first appear.
+    private func grouped<Record>(_ records: [Record], by pictures: (Record) -> [String]) -> [([String], [Int])] {
+        var groups: [([String], [Int])] = []
+        var places: [[String]: Int] = [:]
+        for (index, record) in records.enumerated() {
+            let paths = pictures(record)
+            if let place = places[paths] {
+                groups[place].1.append(index)
+            } else {
+                places[paths] = groups.count
+                groups.append((paths, [index]))
+            }
+        }
+        return groups
     }
 }

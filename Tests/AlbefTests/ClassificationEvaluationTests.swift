@@ -67,17 +67,28 @@ struct ClassificationEvaluationTests {
         }
     }
 
-    @Test("many records of one picture are fused in groups, with the same predictions")
+    @Test("records of the same pictures are taken together wherever they stand, and the results keep the file's order")
     func groups() throws {
         try withSession(ClassificationTask.entailment.tiny) { session in
             let pictures = try Pictures()
             let sentences = ["a red dog", "two cats", "blue", "a tree on the left"]
-            let records = (0..<150).map {
-                Annotations.Entailed(image: "a.png", sentence: sentences[$0 % 4], label: "neutral", kind: nil)
+            let records = (0..<210).map {
+                Annotations.Entailed(
+                    image: ["a.png", "b.png", "a.png"][$0 % 3], sentence: sentences[$0 % 4], label: "neutral", kind: nil)
             }
-            let results = try Evaluator(session: session, root: pictures.folder.path).entailment(records).results.array ?? []
-            #expect(results.count == 150)
-            for index in results.indices { #expect(results[index] == results[index % 4]) }
+            var progress: [Int] = []
+            let evaluator = Evaluator(session: session, root: pictures.folder.path) { done, _ in progress.append(done) }
+            let results = try evaluator.entailment(records).results.array ?? []
+            #expect(results.count == 210 && progress == [0, 64, 128, 140, 204])
+            for (index, result) in results.enumerated() {
+                #expect(result == results[index % 12])
+                #expect(result["image"]?.string == records[index].image)
+                #expect(result["sentence"]?.string == records[index].sentence)
+            }
+            for index in 0..<12 {
+                let alone = try evaluator.entailment([records[index]]).results.array
+                #expect(alone?.first == results[index])
+            }
         }
     }
 
