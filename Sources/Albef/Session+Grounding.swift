@@ -56,7 +56,7 @@ extension ForwardPass {
         let map = work.reserve(Shape(rows, keys - 1))
 
         let tokens = place(image.tokens, Shape(keys, model.vision.width))
-        let records = encoder.fuse(states, sequences: sequences.ranges, image: tokens, recording: layer, in: work)
+        let records = encoder.fuse(states, sequences: sequences.ranges, images: [tokens], recording: layer, in: work)
         work.observe("fusion_tokens", states)
         let score = try score(states, head)
 

@@ -11,7 +11,9 @@ struct TextEncoder: Sendable {
     private let fusionLayer: Int
     private let prefix = "text_encoder"
 
-    init(_ file: ModelFile) throws(ModelFileError) {
+    /// - Parameter pictures: That a text is fused with. The fusion layers look at them in turn, and layers that follow each
+    ///   other, one for each picture, share their keys' and values' projections, which stand under the first one's name.
+    init(_ file: ModelFile, pictures: Int) throws(ModelFileError) {
         let configuration = file.configuration
         embeddings = try Embeddings(
             file, prefix + ".embeddings", vocabulary: configuration.vocabSize, positions: configuration.maxPositions,
@@ -19,9 +21,13 @@ struct TextEncoder: Sendable {
         fusionLayer = configuration.fusionLayer
         var layers: [EncoderLayer] = []
         for index in 0..<configuration.textLayers {
-            let source =
-                index >= configuration.fusionLayer
-                ? EncoderLayer.Source(width: configuration.visionWidth, arithmetic: file.imageAttention) : nil
+            var source: EncoderLayer.Source?
+            if index >= configuration.fusionLayer {
+                let first = index - (index - configuration.fusionLayer) % pictures
+                source = EncoderLayer.Source(
+                    width: configuration.visionWidth, arithmetic: file.imageAttention,
+                    keysValues: prefix + ".encoder.layer.\(first)")
+            }
             layers.append(
                 try EncoderLayer(
                     file, prefix + ".encoder.layer.\(index)", width: configuration.textWidth,
@@ -47,24 +53,25 @@ struct TextEncoder: Sendable {
         }
     }
 
-    /// Fusion mode: runs the upper layers on texts that all look at one picture.
+    /// Fusion mode: runs the upper layers on texts that all look at the same pictures, the layers at one picture each, in turn.
     ///
     /// - Parameters:
     ///   - x: `[rows, width]`: text tokens, replaced by fused tokens.
     ///   - sequences: The rows of each text.
-    ///   - image: `[image tokens, vision width]`.
+    ///   - images: At least one, each `[image tokens, vision width]`.
     ///   - recording: The first layer whose inner tensors are kept for the gradient (one text only); nil keeps none. The
     ///     fused tokens have the same bytes either way.
     /// - Returns: The records from layer `recording` on. They lie in the arena until the caller releases them.
     @discardableResult
     func fuse(
-        _ x: TensorView, sequences: [Range<Int>], image: TensorView, recording: Int? = nil, in work: Workspace
+        _ x: TensorView, sequences: [Range<Int>], images: [TensorView], recording: Int? = nil, in work: Workspace
     ) -> [EncoderLayer.Record] {
-        let source = SharedRows(
-            image, quantizing: layers.contains { $0.crossAttention?.quantizesSource == true }, in: work)
+        let quantizing = layers.contains { $0.crossAttention?.quantizesSource == true }
+        let sources = images.map { SharedRows($0, quantizing: quantizing, in: work) }
         var records: [EncoderLayer.Record] = []
         for index in fusionLayer..<layers.count {
             let layer = layers[index]
+            let source = sources[(index - fusionLayer) % sources.count]
             if let recording, index >= recording {
                 let keysValues = layer.crossAttention?.keysValues(source, in: work)
                 let record = layer.reserveRecord(tokens: x.rows, source: keysValues, in: work)
@@ -86,7 +93,7 @@ struct TextEncoder: Sendable {
     ///
     /// - Parameters:
     ///   - g: `[tokens, width]`; overwritten.
-    ///   - records: From ``fuse(_:sequences:image:recording:in:)``, at least one.
+    ///   - records: From ``fuse(_:sequences:images:recording:in:)``, at least one.
     ///   - gradient: `[heads, tokens, image tokens]`.
     /// - Returns: The recorded probabilities of that layer, of the same shape.
     func backward(_ g: TensorView, records: [EncoderLayer.Record], to gradient: TensorView, in work: Workspace)
