@@ -2,6 +2,14 @@ import AlbefImage
 import AlbefLayers
 import AlbefTensor
 
+/// Whose gradient says where in a picture a text is.
+public enum GroundingMode: String, Sendable, CaseIterable {
+    /// The match logit, at a cross-attention layer of the fusion encoder.
+    case itm
+    /// The cosine of the features, at a block of the image encoder.
+    case itc
+}
+
 /// Where in a picture the parts of a text are, by the gradient of the match logit (Grad-CAM).
 public struct Grounding: Sendable {
     /// One piece of the text.

@@ -46,6 +46,7 @@ extension Session {
             if let caption = request.caption {
                 let text = try encode(caption)
                 if let image { try traceFusion(image, text) }
+                if let prepared = request.image, model.contrastive != nil { _ = try groundByFeature(prepared, text) }
             }
             if let question = request.question, let image {
                 let text = try encode(question)
