@@ -73,9 +73,9 @@ struct MatchingHead: Sendable {
 
 /// Predicts words from fused or decoded tokens: dense, GELU, LayerNorm, then the word embeddings as output matrix.
 struct LanguageHead: Sendable {
-    private let transform: Linear
-    private let norm: LayerNorm
-    private let vocabulary: Linear
+    let transform: Linear
+    let norm: LayerNorm
+    let vocabulary: Linear
 
     /// - Parameter words: The stack's word embeddings, to which the output matrix is tied.
     init(_ file: ModelFile, _ prefix: String, words: PackedMatrix) throws(ModelFileError) {

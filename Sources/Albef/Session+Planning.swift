@@ -48,6 +48,8 @@ extension ForwardPass {
         if let head = model.language { try maskedLanguage(image, longest, head) }
         if let decoder = model.decoder {
             _ = try answer(image, longest.tokens, largestAnswers(), decoder)
+            let longestAnswer = [Int32](repeating: 0, count: textLimit + 1)
+            _ = try ground(image, longest, answer: longestAnswer, decoder, layer: configuration.fusionLayer)
         }
     }
 

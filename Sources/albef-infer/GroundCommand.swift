@@ -92,22 +92,18 @@ struct GroundCommand: ParsableCommand {
 
     private func json(_ result: Found, _ box: [Float]?, _ ranked: [Heatmap.RankedBox]) -> JSONValue {
         [
-            "heatmap": json(result.heatmap), "box": box.map { JSONValue($0) } ?? .null,
+            "heatmap": result.heatmap.json, "box": box.map { JSONValue($0) } ?? .null,
             "boxes": .array(
                 ranked.map { ["box": .array($0.box.map { JSONValue($0) }), "score": JSONValue($0.score)] }),
             "words": .array(
-                (perWord ? result.words : []).map { ["word": .string($0.word), "heatmap": json($0.heatmap)] }),
+                (perWord ? result.words : []).map { ["word": .string($0.word), "heatmap": $0.heatmap.json] }),
         ]
     }
 
-    private func json(_ map: Heatmap) -> JSONValue {
-        ["rows": JSONValue(map.rows), "columns": JSONValue(map.columns), "values": JSONValue(map.values)]
-    }
-
     private func description(_ result: Found, _ box: [Float]?, _ ranked: [Heatmap.RankedBox]) -> String {
-        var lines = ["heatmap of \(result.place), \(result.heatmap.rows) x \(result.heatmap.columns):", shades(result.heatmap)]
+        var lines = ["heatmap of \(result.place), \(result.heatmap.rows) x \(result.heatmap.columns):", result.heatmap.shades]
         if perWord {
-            for word in result.words { lines += ["\(word.word):", shades(word.heatmap)] }
+            for word in result.words { lines += ["\(word.word):", word.heatmap.shades] }
         }
         lines.append("box [x, y, width, height]: " + (box.map { "\($0)" } ?? "none, the map is zero"))
         for (rank, proposal) in ranked.enumerated() {
@@ -116,18 +112,5 @@ struct GroundCommand: ParsableCommand {
         if let output { lines.append("wrote \(output)") }
         if let heatmap { lines.append("wrote \(heatmap)") }
         return lines.joined(separator: "\n")
-    }
-
-    /// The map in ten shades of text, two characters a patch so that it looks square.
-    private func shades(_ map: Heatmap) -> String {
-        let ramp = Array(" .:-=+*#%@")
-        let top = map.values.max() ?? 0
-        return (0..<map.rows).map { row in
-            let cells = map.values[row * map.columns..<(row + 1) * map.columns].map { value in
-                let shade = ramp[top > 0 ? min(9, Int(value / top * 9.999)) : 0]
-                return "\(shade)\(shade)"
-            }
-            return "  |" + cells.joined() + "|"
-        }.joined(separator: "\n")
     }
 }
