@@ -32,7 +32,7 @@ extension Kernels {
     ///   - weights: Float32 `[M]`, dense.
     ///   - y: Float32 `[M, V]`, strided; may be `p`.
     ///
-    /// Bits: `p * -weight`, and at the id `+ weight`.
+    /// Bits: `p * -weight`; at the id minus the R16 sum of the others, which keeps its digits where `p` is close to 1.
     public func logSoftmaxBackward(
         _ p: TensorView, ids: TensorView, weights: TensorView, to y: TensorView, in arena: Arena
     ) {

@@ -4,10 +4,12 @@ A * max(g, 0). Three scores: the matching logit, the similarity of the features,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from albef.model.bert import Bert
@@ -115,11 +117,21 @@ def answer_heatmaps(
 
 def answer_scores(model: VQAModel, states: Tensor, mask: Tensor, answer_ids: Tensor, answer_mask: Tensor) -> Tensor:
     """The score [B] of one answer for each of the questions [B, T, D]."""
-    decoder, chosen = model.text_decoder, answer_ids[:, 1:, None]
-    first = decoder.cls(decoder.bert.decode(answer_ids[:, :1], None, states, mask)).log_softmax(-1)
-    hidden = decoder.bert.decode(answer_ids[:, :-1], answer_mask[:, :-1], states, mask)
-    tokens = decoder.cls(hidden).log_softmax(-1).gather(-1, chosen)[..., 0] * answer_mask[:, 1:]
-    return first.gather(-1, chosen[:, :1])[:, 0, 0] + tokens.sum(1)
+    decoder, wanted = model.text_decoder, answer_ids[:, 1:]
+    first = decoder.cls(decoder.bert.decode(answer_ids[:, :1], None, states, mask))
+    hidden = decoder.cls(decoder.bert.decode(answer_ids[:, :-1], answer_mask[:, :-1], states, mask))
+    tokens = log_probability(hidden, wanted) * answer_mask[:, 1:]
+    return log_probability(first, wanted[:, :1])[:, 0] + tokens.sum(1)
+
+
+def log_probability(logits: Tensor, ids: Tensor) -> Tensor:
+    """The log-probability [..., T] of given words under logits [..., T, V].
+
+    Written so that its gradient keeps its digits where the probability is close to 1, as it is for a sure answer:
+    ``log_softmax`` computes 1 - p there.
+    """
+    others = logits.scatter(-1, ids[..., None], -math.inf).logsumexp(-1)
+    return -F.softplus(others - logits.gather(-1, ids[..., None])[..., 0])
 
 
 def _token_maps(probabilities: Tensor, gradient: Tensor, mask: Tensor | None, grid: int) -> Tensor:

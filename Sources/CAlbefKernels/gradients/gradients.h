@@ -15,7 +15,7 @@ typedef struct {
     void (*gelu_backward)(size_t n, const float *g, const float *h, float *dst);
     void (*softmax_backward)(size_t n, const float *dp, const float *p, float scale, float *dst);
     void (*l2_normalize_backward)(size_t n, const float *g, const float *x, float *dst);
-    void (*scale)(size_t n, const float *x, float factor, float *dst);
+    void (*log_softmax_backward)(size_t n, const float *p, size_t id, float weight, float *dst);
     /// `n` columns; `stride` floats from one head to the next.
     void (*grad_cam)(size_t n, size_t heads, size_t stride, const float *p, const float *dp, float *dst);
     void (*add)(size_t n, const float *a, const float *b, float *dst);

@@ -66,12 +66,14 @@ static void l2_normalize_backward(size_t n, const float *g, const float *x, floa
     }
 }
 
-static void scale(size_t n, const float *x, float factor, float *dst) {
-    const __m256 f = _mm256_set1_ps(factor);
+static void log_softmax_backward(size_t n, const float *p, size_t id, float weight, float *dst) {
+    const __m256 f = _mm256_set1_ps(-weight);
     for (size_t i = 0; i < n; i += 8) {
         const __m256i m = mask_from(i, n);
-        _mm256_maskstore_ps(dst + i, m, _mm256_mul_ps(_mm256_maskload_ps(x + i, m), f));
+        _mm256_maskstore_ps(dst + i, m, _mm256_mul_ps(_mm256_maskload_ps(p + i, m), f));
     }
+    dst[id] = 0;
+    dst[id] = -alb_r16_sum_avx2(dst, n);
 }
 
 static void grad_cam(size_t n, size_t heads, size_t stride, const float *p, const float *dp, float *dst) {
@@ -105,7 +107,7 @@ static void mean_rows(size_t n, size_t rows, size_t stride, const float *x, floa
 ALB_TARGET_END
 
 const alb_gradients_variant_entry alb_gradients__avx2 = {
-    ALB_ISA_AVX2, layer_norm_backward, gelu_backward, softmax_backward, l2_normalize_backward, scale, grad_cam, add,
-    mean_rows};
+    ALB_ISA_AVX2, layer_norm_backward, gelu_backward, softmax_backward, l2_normalize_backward, log_softmax_backward,
+    grad_cam, add, mean_rows};
 
 #endif

@@ -95,12 +95,9 @@ void alb_l2_normalize_backward(
 static void log_softmax_rows(void *context, size_t begin, size_t end, int worker) {
     (void)worker;
     const job *j = context;
-    for (size_t i = begin; i < end; i++) {
-        float *dst = j->dst + i * j->dst_row;
-        const float weight = j->weight[i];
-        j->variant->scale(j->columns, j->a + i * j->a_row, -weight, dst);
-        dst[j->ids[i]] = dst[j->ids[i]] + weight;
-    }
+    for (size_t i = begin; i < end; i++)
+        j->variant->log_softmax_backward(
+            j->columns, j->a + i * j->a_row, (size_t)j->ids[i], j->weight[i], j->dst + i * j->dst_row);
 }
 
 void alb_log_softmax_backward(

@@ -54,7 +54,10 @@ void alb_l2_normalize_backward(
 
 /// The gradient at the logits of `weight * log softmax(logits)[id]`, from the probabilities p = softmax(logits):
 ///
-///     dst = p * -weight, and then at id alone  dst = dst + weight
+///     dst_j = p_j * -weight, dst_id = +0;  then  dst_id = -R16(dst)
+///
+/// The id's entry is that of the others with its sign changed, since weight * (1 - p_id) would lose all digits where p_id
+/// is close to 1: a sure answer has the smallest gradient, and is the one that people ask about.
 ///
 /// @param ids      (rows), each in 0...columns-1.
 /// @param weights  (rows).
