@@ -39,6 +39,8 @@ public enum Annotations: Sendable {
         public let sentence: String
         /// One of ``Head/classes`` of ``Head/entailment``.
         public let label: String
+        /// A group that accuracy is also given for; not part of the official form.
+        public let kind: String?
     }
 
     /// A sentence that is true of two pictures or not.
@@ -47,6 +49,8 @@ public enum Annotations: Sendable {
         public let right: String
         public let sentence: String
         public let isTrue: Bool
+        /// A group that accuracy is also given for; not part of the official form.
+        public let kind: String?
     }
 
     case retrieval([Captioned])
@@ -112,7 +116,7 @@ extension Annotations.Asked {
         }
         questionID = id
         answers = try record.texts("answer") ?? []
-        kind = record.value["kind"] == nil ? nil : try record.text("kind")
+        kind = try record.kind()
     }
 }
 
@@ -143,6 +147,7 @@ extension Annotations.Entailed {
         image = hasEnding ? name : name + ".jpg"
         sentence = try record.sentence()
         label = try record.choice("label", of: Head.entailment.classes)
+        kind = try record.kind()
     }
 }
 
@@ -154,6 +159,7 @@ extension Annotations.Compared {
         (left, right) = (images[0], images[1])
         sentence = try record.sentence()
         isTrue = try record.choice("label", of: ["False", "True"]) == "True"
+        kind = try record.kind()
     }
 }
 
@@ -182,6 +188,9 @@ private struct Record {
         if TextNormalization.caption(sentence).text.isEmpty { throw emptyText("sentence") }
         return sentence
     }
+
+    /// The optional group of a record.
+    func kind() throws(FileError) -> String? { value["kind"] == nil ? nil : try text("kind") }
 
     /// One of a few strings.
     func choice(_ key: String, of choices: [String]) throws(FileError) -> String {

@@ -20,14 +20,15 @@ struct ClassificationEvaluationTests {
             // The last record has another label than the model's.
             let wrong = labels[3] == "neutral" ? "entailment" : "neutral"
             let text = zip(asked, labels.dropLast() + [wrong]).map {
-                #"{"image": "\#($0.0)", "sentence": "\#($0.1)", "label": "\#($1)"}"#
+                #"{"image": "\#($0.0)", "sentence": "\#($0.1)", "label": "\#($1)"\#($0.0 == "a.png" ? #", "kind": "b""# : "")}"#
             }
             guard case .entailment(let records) = try pictures.annotations("[\(text.joined(separator: ","))]") else {
                 throw WrongForm()
             }
             let result = try Evaluator(session: session, root: pictures.folder.path).entailment(records)
             #expect(result.task == "entailment" && result.cases == 4)
-            #expect(result.metrics == [Evaluation.Metric(name: "accuracy", value: 75)])
+            #expect(result.metrics.map(\.name) == ["accuracy", "b"] && result["accuracy"] == 75)
+            #expect(abs((result["b"] ?? -1) - 200.0 / 3) < 1e-9)
             #expect(
                 result.results
                     == .array(
@@ -66,17 +67,28 @@ struct ClassificationEvaluationTests {
         }
     }
 
-    @Test("many records of one picture are fused in groups, with the same predictions")
+    @Test("records of the same pictures are taken together wherever they stand, and the results keep the file's order")
     func groups() throws {
         try withSession(ClassificationTask.entailment.tiny) { session in
             let pictures = try Pictures()
             let sentences = ["a red dog", "two cats", "blue", "a tree on the left"]
-            let records = (0..<150).map {
-                Annotations.Entailed(image: "a.png", sentence: sentences[$0 % 4], label: "neutral")
+            let records = (0..<210).map {
+                Annotations.Entailed(
+                    image: ["a.png", "b.png", "a.png"][$0 % 3], sentence: sentences[$0 % 4], label: "neutral", kind: nil)
             }
-            let results = try Evaluator(session: session, root: pictures.folder.path).entailment(records).results.array ?? []
-            #expect(results.count == 150)
-            for index in results.indices { #expect(results[index] == results[index % 4]) }
+            var progress: [Int] = []
+            let evaluator = Evaluator(session: session, root: pictures.folder.path) { done, _ in progress.append(done) }
+            let results = try evaluator.entailment(records).results.array ?? []
+            #expect(results.count == 210 && progress == [0, 64, 128, 140, 204])
+            for (index, result) in results.enumerated() {
+                #expect(result == results[index % 12])
+                #expect(result["image"]?.string == records[index].image)
+                #expect(result["sentence"]?.string == records[index].sentence)
+            }
+            for index in 0..<12 {
+                let alone = try evaluator.entailment([records[index]]).results.array
+                #expect(alone?.first == results[index])
+            }
         }
     }
 
@@ -98,6 +110,7 @@ struct ClassificationEvaluationTests {
             (#"{"image": "a", "sentence": "dog", "label": 2}"#, "record 1.label"),
             (#"{"image": "a", "sentence": "dog"}"#, "record 1.label"),
             (#"{"image": "a", "sentence": "?!", "label": "neutral"}"#, "record 1.sentence"),
+            (#"{"image": "a", "sentence": "dog", "label": "neutral", "kind": 1}"#, "record 1.kind"),
             (#"{"image": 3, "sentence": "dog", "label": "neutral"}"#, "record 1.image"),
             (#"{"sentence": "dog", "label": "neutral"}"#, "record 1.image"),
             (#"{"images": ["a", "b"], "sentence": "dog", "label": "True"}"#, "record 1.image"),
@@ -133,8 +146,8 @@ struct ClassificationEvaluationTests {
     @Test("the head is asked for before any picture is read, and a missing picture is named")
     func order() throws {
         let folder = try TemporaryFolder()
-        let entailed = [Annotations.Entailed(image: "gone.jpg", sentence: "a dog", label: "neutral")]
-        let compared = [Annotations.Compared(left: "gone.jpg", right: "gone.jpg", sentence: "a dog", isTrue: true)]
+        let entailed = [Annotations.Entailed(image: "gone.jpg", sentence: "a dog", label: "neutral", kind: nil)]
+        let compared = [Annotations.Compared(left: "gone.jpg", right: "gone.jpg", sentence: "a dog", isTrue: true, kind: nil)]
         for task in ClassificationTask.allCases {
             try withSession(task.tiny) { session in
                 let evaluator = Evaluator(session: session, root: folder.path)
