@@ -61,7 +61,9 @@ extension Session {
             if let caption = request.caption {
                 let text = try encode(caption)
                 switch images.count {
-                case 1: try traceFusion(images[0], text)
+                case 1:
+                    try traceFusion(images[0], text)
+                    if let prepared = request.image, model.contrastive != nil { _ = try groundByFeature(prepared, text) }
                 case 2: _ = try reason(images[0], images[1], text)
                 default: break
                 }
@@ -69,7 +71,9 @@ extension Session {
             if let question = request.question, let image = images.first {
                 let text = try encode(question)
                 let candidates = if let answers = request.answers { answers } else { try model.answerList() }
-                _ = try answer(image, text, candidates)
+                if let best = try answer(image, text, candidates).first {
+                    _ = try groundAnswer(image, text, answer: best.answer)
+                }
             }
         }
         return Trace(tensors: recorder.tensors, metadata: metadata(of: request))

@@ -15,8 +15,8 @@ struct AlbefInfer: ParsableCommand {
         version: albefVersion,
         subcommands: [
             InfoCommand.self, MatchCommand.self, SearchCommand.self, EmbedCommand.self, VQACommand.self,
-            EntailCommand.self, ReasonCommand.self, GroundCommand.self, TraceCommand.self, VerifyCommand.self,
-            EvaluateCommand.self,
+            EntailCommand.self, ReasonCommand.self, GroundCommand.self, FillMaskCommand.self, TraceCommand.self,
+            VerifyCommand.self, EvaluateCommand.self,
         ])
 
     /// Runs the command; whatever fails becomes one line on standard error and the documented exit code.
