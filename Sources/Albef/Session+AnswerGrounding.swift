@@ -67,7 +67,7 @@ extension ForwardPass {
     /// Adds the gradient of an answer's score at the question states to `gradient`, `[tokens, width]`.
     ///
     /// - Returns: The score.
-    private func gradient(
+    func gradient(
         of answer: [Int32], _ states: TensorView, _ decoder: AnswerDecoder, addingTo gradient: TensorView
     ) throws(AlbefError) -> Float {
         let mark = arena.mark()
