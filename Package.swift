@@ -65,7 +65,9 @@ let package = Package(
             ], exclude: ["README.md"], swiftSettings: swiftSettings),
         .target(
             name: "AlbefExport",
-            dependencies: ["AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTokenizer", "Albef"],
+            dependencies: [
+                "AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTokenizer", "AlbefImage", "Albef",
+            ],
             exclude: ["README.md"], swiftSettings: swiftSettings),
 
         // Commands

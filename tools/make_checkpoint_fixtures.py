@@ -3,7 +3,8 @@
     python tools/make_checkpoint_fixtures.py
 
 Tensors hold counted multiples of 1/8, exact in every element type, so that the tests need no second file to compare
-with. Two runs with one version of PyTorch (these are of 2.13.0) write the same bytes.
+with. ``positions.safetensors`` holds position embeddings of one grid beside those that PyTorch interpolates from them.
+Two runs with one version of PyTorch (these are of 2.13.0) write the same bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
+
+from albef.model.vision import interpolate_positions
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "checkpoints"
 
@@ -50,6 +54,19 @@ def state_dict() -> collections.OrderedDict:
     )
 
 
+def positions() -> dict[str, torch.Tensor]:
+    """``FROM_TO/stored`` [1, 1 + FROM², D], ``FROM_TO/resized`` and ``…/resized_in_double`` [1, 1 + TO², D] of some grids."""
+    out = {}
+    for stored, resized, width in ((4, 6, 5), (14, 16, 2), (16, 24, 2), (24, 16, 1), (3, 1, 4), (1, 2, 3)):
+        generator = torch.Generator().manual_seed(stored)
+        tensor = torch.randn(1, 1 + stored * stored, width, generator=generator)
+        out[f"{stored}_{resized}/stored"] = tensor
+        out[f"{stored}_{resized}/resized"] = interpolate_positions(tensor, resized).contiguous()
+        double = interpolate_positions(tensor.double(), resized)
+        out[f"{stored}_{resized}/resized_in_double"] = double.float().contiguous()
+    return out
+
+
 class Call:
     """Pickles as a call of os.system: what a hostile checkpoint would hold."""
 
@@ -77,6 +94,7 @@ def write(folder: Path) -> None:
     torch.save(state_dict(), folder / "flat_protocol5.pth", pickle_protocol=5)
     torch.save({"model": {"float32": counted(3, 4)}, "hook": Call()}, folder / "hostile_call.pth")
     torch.save(layer, folder / "module.pth")
+    save_file(positions(), folder / "positions.safetensors")
 
 
 if __name__ == "__main__":

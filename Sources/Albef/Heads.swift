@@ -110,7 +110,7 @@ struct LanguageHead: Sendable {
         transform = try Linear(file, prefix + ".transform.dense", inputs: width, outputs: width)
         norm = try LayerNorm(file, prefix + ".transform.LayerNorm", width: width, epsilon: 1e-12)
         vocabulary = Linear(
-            weight: words, bias: try file.tensor(prefix + ".bias", shape: Shape(words.channels)))
+            name: prefix + ".decoder", weight: words, bias: try file.tensor(prefix + ".bias", shape: Shape(words.channels)))
     }
 
     /// Entries of the vocabulary.

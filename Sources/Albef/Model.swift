@@ -32,18 +32,27 @@ public struct Model: Sendable {
     ///   ``AlbefError/vocabulary(path:reason:)`` if its vocabulary cannot be used;
     ///   ``AlbefError/tooManyImageTokens(path:found:limit:)``.
     public init(path: String) throws(AlbefError) {
+        let file: ModelFile
+        do throws(ModelFileError) { file = try ModelFile(path: path) } catch { throw .modelFile(error) }
+        try self.init(file)
+    }
+
+    /// Takes a file that is open already.
+    ///
+    /// - Throws: As ``init(path:)``.
+    public init(_ file: ModelFile) throws(AlbefError) {
         do {
-            try self.init(file: ModelFile(path: path))
+            try self.init(checking: file)
         } catch let error as ModelFileError {
             throw .modelFile(error)
         } catch let error as AlbefError {
             throw error
         } catch {
-            throw .vocabulary(path: path, reason: "\(error)")
+            throw .vocabulary(path: file.path, reason: "\(error)")
         }
     }
 
-    private init(file: ModelFile) throws {
+    private init(checking file: ModelFile) throws {
         let configuration = file.configuration
         guard file.vocabulary.count <= configuration.vocabSize else {
             throw AlbefError.vocabulary(

@@ -21,6 +21,7 @@ public final class Session {
     public private(set) var textLimit: Int
     private var arena: Arena
     private var observer: (any TensorObserver)?
+    private var inputObserver: (any LinearInputObserver)?
 
     /// - Parameter textLimit: Tokens to plan for; at most the position table is used.
     /// - Throws: ``AlbefError/tooMuchMemory(path:bytes:limit:)`` for a model whose activations exceed ``memoryLimit``.
@@ -43,7 +44,8 @@ public final class Session {
     ) throws(AlbefError) -> Result {
         try grow(to: tokens)
         let pass = ForwardPass(
-            model: model, work: Workspace(kernels: kernels, arena: arena, observer: observer), textLimit: textLimit)
+            model: model, work: Workspace(kernels: kernels, arena: arena, observer: observer, inputObserver: inputObserver),
+            textLimit: textLimit)
         let start = arena.mark()
         defer { arena.release(to: start) }
         return try body(pass)
@@ -55,6 +57,15 @@ public final class Session {
     ) throws(AlbefError) -> Result {
         self.observer = observer
         defer { self.observer = nil }
+        return try body()
+    }
+
+    /// Runs `body` while `observer` sees what the linear layers of every pass read.
+    func observed<Result>(
+        inputsBy observer: any LinearInputObserver, _ body: () throws(AlbefError) -> Result
+    ) throws(AlbefError) -> Result {
+        inputObserver = observer
+        defer { inputObserver = nil }
         return try body()
     }
 

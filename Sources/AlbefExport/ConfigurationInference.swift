@@ -23,7 +23,12 @@ struct ConfigurationInference: Sendable {
     init(_ index: WeightIndex) throws(ExportError) {
         self.index = index
         heads = ConfigurationInference.findHeads(index)
-        guard !heads.isDisjoint(with: [.matching, .answering, .entailment, .reasoning]) else {
+        let answers: Set<ModelHead> = [.matching, .answering, .entailment, .reasoning]
+        // NLVR2's text assignment keeps the projections, and a head that only its own training asks.
+        if index.contains(prefix: "ta_head."), heads.isDisjoint(with: answers) {
+            throw .textAssignment(path: index.checkpoint.path)
+        }
+        guard !heads.isDisjoint(with: answers) else {
             throw .noHead(path: index.checkpoint.path)
         }
         try inferVision()

@@ -101,6 +101,19 @@ enum ConfigurationResolution {
         }
     }
 
+    /// The same model for pictures of another size, of which the patch size must be a divisor.
+    ///
+    /// - Throws: ``ExportError/imageSize(found:patch:)``.
+    static func resized(_ configuration: ModelConfiguration, to size: Int?) throws(ExportError) -> ModelConfiguration {
+        guard let size else { return configuration }
+        guard size > 0, size <= 4096, size % configuration.patchSize == 0 else {
+            throw .imageSize(found: size, patch: configuration.patchSize)
+        }
+        var result = configuration
+        result.imageSize = size
+        return result
+    }
+
     /// Heads of 64, as in every published size, unless a setting says otherwise.
     private static func heads(_ key: String, _ width: Int, _ sources: [ConfigurationSource]) throws(ExportError) -> Int {
         if let found = try setting(key, sources) { return found.value }

@@ -1,4 +1,6 @@
+import Albef
 import AlbefFiles
+import AlbefKernels
 import AlbefModelFile
 
 /// Why a checkpoint cannot be exported.
@@ -32,6 +34,18 @@ public enum ExportError: ClassifiedError, Equatable {
     case noHead(path: String)
     /// The task that the user names needs heads that the checkpoint lacks.
     case missingHead(path: String, task: String, heads: [String])
+    /// The checkpoint of NLVR2's text assignment, which serves training only.
+    case textAssignment(path: String)
+    /// A picture size that the patches do not divide.
+    case imageSize(found: Int, patch: Int)
+    /// A calibration without quantisation.
+    case nothingToCalibrate
+    /// The calibration folder holds nothing that can be used.
+    case calibration(path: String, reason: String)
+    /// A model fails on a calibration case, or cannot be opened.
+    case model(kind: FailureKind, message: String)
+    /// The kernels cannot be used as asked.
+    case kernels(KernelError)
     /// The output is also an input.
     case outputIsInput(path: String)
     /// The model file cannot be written.
@@ -41,6 +55,9 @@ public enum ExportError: ClassifiedError, Equatable {
         switch self {
         case .file(let error): error.kind
         case .modelFile(let error): error.kind
+        case .model(let kind, _): kind
+        case .kernels(let error): error.kind
+        case .imageSize, .nothingToCalibrate: .usage
         case .headsUnknown, .missingVocabulary, .missingAnswers, .outputIsInput: .usage
         default: .badData
         }
@@ -48,6 +65,12 @@ public enum ExportError: ClassifiedError, Equatable {
 
     /// One line: names and texts from files are escaped.
     public var description: String { singleLine(message, limit: 2000) }
+
+    /// What a report says of the failure where a line has no room for it: every missing tensor. Nil for other failures.
+    public var report: JSONValue? {
+        guard case .missingTensors(let path, let names) = self else { return nil }
+        return ["error": .string(description), "checkpoint": ["path": .string(path)], "missing": JSONValue(names)]
+    }
 
     private var message: String {
         switch self {
@@ -67,6 +90,7 @@ public enum ExportError: ClassifiedError, Equatable {
             "\(path): tensors '\(first)' and '\(second)' are one tensor in ALBEF, but differ here"
         case .contradiction(let key, let source, let value, let path, let evidence, let implied):
             "\(source): \(key) is \(value), but \(evidence) of \(path) says \(implied)"
+                + (key == "image_size" ? "; for another resolution give --image-size" : "")
         case .headsUnknown(let key, let width):
             "\(key) cannot be told from a width of \(width), which is no multiple of 64; give it with --config"
         case .badConfiguration(let source, let reason): "\(source): \(reason)"
@@ -79,6 +103,15 @@ public enum ExportError: ClassifiedError, Equatable {
                 + "'text_decoder.…' (VQA) or 'cls_head.2.weight' (entailment, NLVR2)"
         case .missingHead(let path, let task, let heads):
             "\(path): task \(task) needs heads that the checkpoint lacks: \(heads.joined(separator: ", "))"
+        case .textAssignment(let path):
+            "\(path): the checkpoint of NLVR2's text-assignment pre-training ('ta_head.…'), which answers nothing yet; "
+                + "fine-tune it on NLVR2 with the trainer, then export the result"
+        case .imageSize(let found, let patch):
+            "--image-size is \(found), expected a multiple of the patch size \(patch), at most 4096"
+        case .nothingToCalibrate: "--calibrate chooses what is quantised; leave it out with --precision float32"
+        case .calibration(let path, let reason): "\(path): \(reason)"
+        case .model(_, let message): message
+        case .kernels(let error): error.description
         case .outputIsInput(let path): "\(path): the output would replace an input"
         case .modelFile(let error): error.description
         }

@@ -23,12 +23,19 @@ public struct ExportOptions: Sendable {
     public var vocabulary: String?
     /// A JSON list of texts; nil to take the answers from the metadata.
     public var answers: String?
+    /// The side of the square picture in pixels, for another resolution than the checkpoint's; nil to keep that one. Position
+    /// embeddings are then interpolated as the official code does when it loads a checkpoint.
+    public var imageSize: Int?
+    /// A folder of pictures, with a `captions.json` where there are texts, on which quantisation is measured; nil to quantise
+    /// every matrix as it is. See ``CalibrationFolder``.
+    public var calibration: String?
     /// Threads that pack, at least 1. The bytes do not depend on it.
     public var threads: Int
 
     public init(
         checkpoint: String, output: String, precision: Precision = .int8, task: ModelTask? = nil,
-        configuration: String? = nil, vocabulary: String? = nil, answers: String? = nil, threads: Int = 1
+        configuration: String? = nil, vocabulary: String? = nil, answers: String? = nil, imageSize: Int? = nil,
+        calibration: String? = nil, threads: Int = 1
     ) {
         self.checkpoint = checkpoint
         self.output = output
@@ -37,6 +44,8 @@ public struct ExportOptions: Sendable {
         self.configuration = configuration
         self.vocabulary = vocabulary
         self.answers = answers
+        self.imageSize = imageSize
+        self.calibration = calibration
         self.threads = threads
     }
 }

@@ -56,6 +56,10 @@ public struct ExportReport: Sendable {
     public let tied: Int
     /// Tensors of the checkpoint that no part of the model has a use for.
     public let unused: [String]
+    /// The side of the checkpoint's pictures in pixels; where the model's differs, position embeddings were interpolated.
+    public let checkpointImageSize: Int
+    /// What calibration chose; nil without it.
+    public let calibration: CalibrationReport?
 
     /// The int8 matrices with the largest relative errors, the worst first.
     public func worst(_ count: Int) -> [TensorReport] {
@@ -68,6 +72,15 @@ public struct ExportReport: Sendable {
 
     /// The report as JSON.
     public var json: JSONValue {
+        var members: [JSONMember] = base.members ?? []
+        if configuration.imageSize != checkpointImageSize {
+            members.append(JSONMember("interpolated_from_image_size", JSONValue(checkpointImageSize)))
+        }
+        if let calibration { members.append(JSONMember("calibration", calibration.json)) }
+        return .object(members)
+    }
+
+    private var base: JSONValue {
         .object([
             "model": [
                 "path": .string(modelPath), "bytes": JSONValue(modelByteCount), "digest": .string(modelDigest),
@@ -101,6 +114,11 @@ public struct ExportReport: Sendable {
                 + "loaded, ignored: \(twins) of momentum twins, \(queues) of queues, \(positionIDs) position_ids, \(tied) tied, "
                 + "\(unused.count) without use" + (unused.isEmpty ? "" : " (\(ExportReport.list(unused)))"),
         ]
+        if c.imageSize != checkpointImageSize {
+            lines.append(
+                "  position embeddings interpolated from pictures of \(checkpointImageSize)x\(checkpointImageSize)")
+        }
+        if let calibration { lines += calibration.summary }
         let worst = worst(3)
         if !worst.isEmpty {
             let count = tensors.count { $0.quantisation != nil }
@@ -118,11 +136,17 @@ public struct ExportReport: Sendable {
     /// What a model file keeps of the report.
     var provenance: JSONValue {
         let worst = worst(1).first
-        return .object([
+        let summary: JSONValue = .object([
             "tensors": JSONValue(tensors.count), "int8_matrices": JSONValue(tensors.count { $0.quantisation != nil }),
             "largest_relative_error": worst?.quantisation.map { JSONValue($0.relativeError) } ?? .null,
             "largest_relative_error_tensor": worst.map { .string($0.name) } ?? .null,
         ])
+        guard let calibration else { return summary }
+        return .object(
+            (summary.members ?? []) + [
+                JSONMember("smoothed_layers", JSONValue(calibration.folds.count)),
+                JSONMember("float32_matrices", JSONValue(calibration.floats.map(\.tensor))),
+            ])
     }
 
     private static func list(_ names: [String]) -> String {
@@ -136,7 +160,7 @@ public struct ExportReport: Sendable {
     }
 
     /// A share in percent with two decimals.
-    private static func percent(_ share: Double) -> String {
+    static func percent(_ share: Double) -> String {
         let hundredths = Int((min(share, 1e6) * 10_000).rounded())
         let fraction = hundredths % 100
         return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) %"

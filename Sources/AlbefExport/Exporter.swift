@@ -10,37 +10,51 @@ public struct Exporter {
     /// So that 32-bit sums of products of bytes cannot overflow.
     private static let maximumInt8Depth = 32_768
 
-    private let options: ExportOptions
-    private let index: WeightIndex
+    let options: ExportOptions
+    let index: WeightIndex
+    let configuration: ModelConfiguration
+    let layout: ModelLayout
+    let reader: WeightReader
     private let heads: Set<ModelHead>
-    private let configuration: ModelConfiguration
-    private let layout: ModelLayout
     private let task: ModelTask
     private let vocabulary: [String]
     private let answers: [String]?
 
     /// Exports, and says what was done.
     ///
+    /// - Parameter progress: Called with a line about what comes next; only calibration takes long enough for that.
     /// - Throws: ``ExportError``; nothing is left behind then, and a file that stood at the output stands there still.
-    public static func run(_ options: ExportOptions) throws(ExportError) -> ExportReport {
-        try Exporter(options).write()
+    public static func run(
+        _ options: ExportOptions, progress: @escaping (String) -> Void = { _ in }
+    ) throws(ExportError) -> ExportReport {
+        let exporter = try Exporter(options)
+        guard let folder = options.calibration else {
+            return try exporter.write(StoragePlan(precision: options.precision), calibration: nil)
+        }
+        let (plan, report) = try Calibrator(exporter, folder: folder, progress: progress).run()
+        return try exporter.write(plan, calibration: report)
     }
 
     /// Reads everything but the weights, and checks that all of them are there and have the right shapes.
-    private init(_ options: ExportOptions) throws(ExportError) {
+    init(_ options: ExportOptions) throws(ExportError) {
         self.options = options
         let inputs = [options.checkpoint, options.configuration, options.vocabulary, options.answers]
         if inputs.contains(options.output) { throw .outputIsInput(path: options.output) }
+        if options.calibration != nil, options.precision == .float32 { throw .nothingToCalibrate }
+        let kernels: Kernels
+        do throws(KernelError) { kernels = try Kernels(threads: options.threads) } catch { throw .kernels(error) }
         let checkpoint = try openCheckpoint(options.checkpoint)
         var index = try WeightIndex(checkpoint)
         try index.mergeSharedTensors()
         self.index = index
         let inference = try ConfigurationInference(index)
         heads = inference.heads
-        configuration = try ConfigurationResolution.resolve(
+        let stored = try ConfigurationResolution.resolve(
             inference, try ConfigurationSource.all(path: options.configuration, checkpoint: checkpoint),
             path: options.checkpoint)
-        layout = ModelLayout(configuration, heads: heads)
+        configuration = try ConfigurationResolution.resized(stored, to: options.imageSize)
+        reader = WeightReader(index: index, stored: stored, configuration: configuration, kernels: kernels)
+        layout = ModelLayout(stored, heads: heads)
         try Exporter.check(layout, index, options.precision)
         task = try Exporter.label(options, checkpoint, heads)
         vocabulary = try TextAssets.vocabulary(
@@ -96,24 +110,20 @@ public struct Exporter {
 
     // MARK: - Writing
 
-    private func write() throws(ExportError) -> ExportReport {
+    private func write(_ plan: StoragePlan, calibration: CalibrationReport?) throws(ExportError) -> ExportReport {
         let checkpoint = index.checkpoint
         let (digest, size) = try fileOperation { () throws(FileError) in
             (try SHA256.hex(ofFile: checkpoint.path), try MappedFile(path: checkpoint.path).byteCount)
         }
-        var reports: [TensorReport] = []
-        let writer = try modelOperation { () throws(ModelFileError) in
-            try ModelFileWriter(
-                path: options.output, configuration: configuration, precision: options.precision, task: task,
-                vocabulary: vocabulary, answers: answers)
-        }
-        for entry in layout.entries { reports.append(try add(entry, to: writer)) }
+        let writer = try begin(options.output, plan)
+        let tensors = try addAll(to: writer, plan)
         var report = ExportReport(
             modelPath: options.output, checkpointPath: checkpoint.path, checkpointByteCount: size,
             checkpointDigest: digest, checkpointFormat: checkpoint.format, task: task, precision: options.precision,
             configuration: configuration, heads: ModelHead.allCases.filter(heads.contains).map(\.rawValue),
-            answerCount: answers?.count, tensors: reports, twins: index.twins, queues: index.queues,
-            positionIDs: index.positionIDs, tied: index.tied, unused: unusedNames())
+            answerCount: answers?.count, tensors: tensors, twins: index.twins, queues: index.queues,
+            positionIDs: index.positionIDs, tied: index.tied, unused: unusedNames(),
+            checkpointImageSize: reader.stored.imageSize, calibration: calibration)
         let model = try modelOperation { () throws(ModelFileError) in
             try writer.commit(
                 provenance: Provenance(
@@ -126,21 +136,45 @@ public struct Exporter {
         return report
     }
 
-    /// Reads, checks and packs one weight.
-    private func add(_ entry: LayoutEntry, to writer: ModelFileWriter) throws(ExportError) -> TensorReport {
-        guard let tensor = index[entry.name] else {
-            throw .missingTensors(path: index.checkpoint.path, names: [entry.name])
+    /// A model file without a name, for measuring. It takes its room beside the output.
+    func temporaryModel(_ plan: StoragePlan) throws(ExportError) -> ModelFile {
+        let writer = try begin(options.output, plan)
+        _ = try addAll(to: writer, plan)
+        return try modelOperation { () throws(ModelFileError) in
+            try writer.commitWithoutName(
+                provenance: Provenance(checkpointName: "", checkpointDigest: "", exporterVersion: exporterVersion))
         }
-        let weights = try index.checkpoint.floats(tensor.name)
-        let nonFinite = ExportError.nonFinite(path: index.checkpoint.path, tensor: tensor.name)
+    }
+
+    private func begin(_ path: String, _ plan: StoragePlan) throws(ExportError) -> ModelFileWriter {
+        try modelOperation { () throws(ModelFileError) in
+            try ModelFileWriter(
+                path: path, configuration: configuration, precision: plan.precision, task: task, vocabulary: vocabulary,
+                answers: answers)
+        }
+    }
+
+    private func addAll(to writer: ModelFileWriter, _ plan: StoragePlan) throws(ExportError) -> [TensorReport] {
+        var reports: [TensorReport] = []
+        for entry in layout.entries { reports.append(try add(entry, to: writer, plan)) }
+        return reports
+    }
+
+    /// Reads, checks and packs one weight.
+    private func add(_ entry: LayoutEntry, to writer: ModelFileWriter, _ plan: StoragePlan) throws(ExportError)
+        -> TensorReport
+    {
+        let weights = try reader.floats(entry, folds: plan.folds)
+        let source = index[entry.name]?.name ?? entry.name
+        let nonFinite = ExportError.nonFinite(path: index.checkpoint.path, tensor: source)
         let shape: [Int]
         var loss: TensorReport.Quantisation?
         switch entry.form {
         case .plain(let plain):
             guard weights.allSatisfy(\.isFinite) else { throw nonFinite }
-            try modelOperation { () throws(ModelFileError) in try writer.add(entry.name, weights, shape: plain) }
-            shape = plain
-        case .matrix(let channels, let depth) where options.precision == .int8:
+            shape = reader.plainShape(entry, plain)
+            try modelOperation { () throws(ModelFileError) in try writer.add(entry.name, weights, shape: shape) }
+        case .matrix(let channels, let depth) where plan.isInt8(entry):
             guard let packed = Kernels.packInt8(weights, channels: channels, depth: depth, threads: options.threads) else {
                 throw nonFinite
             }
@@ -163,7 +197,7 @@ public struct Exporter {
             shape = [channels, depth]
         }
         return TensorReport(
-            name: entry.name, source: tensor.name, type: loss == nil ? "float32" : "int8", shape: shape,
+            name: entry.name, source: source, type: loss == nil ? "float32" : "int8", shape: shape,
             quantisation: loss)
     }
 
@@ -175,6 +209,6 @@ public struct Exporter {
 }
 
 /// Runs something that fails as model files fail.
-private func modelOperation<Result>(_ body: () throws(ModelFileError) -> Result) throws(ExportError) -> Result {
+func modelOperation<Result>(_ body: () throws(ModelFileError) -> Result) throws(ExportError) -> Result {
     do { return try body() } catch { throw .modelFile(error) }
 }

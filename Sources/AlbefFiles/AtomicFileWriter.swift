@@ -90,6 +90,14 @@ public final class AtomicFileWriter {
         }
     }
 
+    /// Ends writing without giving the file a name: it lives as long as it is mapped, and the target stays as it was.
+    public func commitWithoutName() throws(FileError) -> MappedFile {
+        guard descriptor >= 0 else { throw .unwritable(path: path, reason: "it is closed") }
+        defer { discard() }
+        try flush()
+        return try MappedFile(path: temporary ?? "/proc/self/fd/\(descriptor)")
+    }
+
     /// Gives the target's name to the temporary file. A file without a name gets one of its own first, because a link cannot
     /// replace another file.
     private func rename() throws(FileError) {

@@ -7,6 +7,8 @@ import AlbefTensor
 /// - Shapes: `weight` `[outputs, inputs]` in the checkpoint, packed in the file; `bias` `[outputs]` f32.
 /// - Bits: int8 weights quantise each row of `x` on its own, so a row's result does not depend on the rows beside it.
 public struct Linear: Sendable {
+    /// Its name in the checkpoint, without `.weight`.
+    public let name: String
     /// Packed weights, int8 or float32 as the file says.
     public let weight: PackedMatrix
     /// Float32 `[outputs]`.
@@ -17,13 +19,14 @@ public struct Linear: Sendable {
     /// - Throws: ``ModelFileError`` naming the tensor that is missing or has another shape.
     public init(_ file: ModelFile, _ name: String, inputs: Int, outputs: Int) throws(ModelFileError) {
         self.init(
-            weight: try file.matrix(name + ".weight", channels: outputs, depth: inputs),
+            name: name, weight: try file.matrix(name + ".weight", channels: outputs, depth: inputs),
             bias: try file.tensor(name + ".bias", shape: Shape(outputs)))
     }
 
     /// A layer of given weights; `bias` has one element an output channel.
-    public init(weight: PackedMatrix, bias: ConstantTensor) {
+    public init(name: String, weight: PackedMatrix, bias: ConstantTensor) {
         precondition(bias.shape == Shape(weight.channels) && bias.type == .float32)
+        self.name = name
         self.weight = weight
         self.bias = bias
     }
@@ -42,6 +45,7 @@ public struct Linear: Sendable {
     public func callAsFunction(
         _ x: TensorView, activation: Activation = .none, residual: TensorView? = nil, to y: TensorView, in work: Workspace
     ) {
+        work.observe(inputOf: name, x)
         work.kernels.linear(
             x, weight, bias: bias, activation: activation, residual: residual, to: y, in: work.arena)
     }
@@ -51,6 +55,7 @@ public struct Linear: Sendable {
         _ x: SharedRows, activation: Activation = .none, residual: TensorView? = nil, to y: TensorView, in work: Workspace
     ) {
         if let quantized = x.quantized, case .int8(let matrix) = weight {
+            work.observe(inputOf: name, x.rows)
             work.kernels.linear(
                 quantized, matrix, bias: bias, activation: activation, residual: residual, to: y, in: work.arena)
         } else {

@@ -11,12 +11,20 @@ public struct Workspace {
     public let arena: Arena
     /// Who wants to see tensors as they are made; nil in ordinary use.
     public let observer: (any TensorObserver)?
+    /// Who wants to see what linear layers read; nil in ordinary use.
+    public let inputObserver: (any LinearInputObserver)?
 
-    /// - Parameter observer: Sees tensors but cannot change what is computed.
-    public init(kernels: Kernels, arena: Arena, observer: (any TensorObserver)? = nil) {
+    /// - Parameters:
+    ///   - observer: Sees tensors but cannot change what is computed.
+    ///   - inputObserver: Likewise.
+    public init(
+        kernels: Kernels, arena: Arena, observer: (any TensorObserver)? = nil,
+        inputObserver: (any LinearInputObserver)? = nil
+    ) {
         self.kernels = kernels
         self.arena = arena
         self.observer = observer
+        self.inputObserver = inputObserver
     }
 
     /// Takes room for a dense float tensor; its contents are undefined until a kernel writes them.
@@ -33,4 +41,18 @@ public struct Workspace {
 public protocol TensorObserver: AnyObject {
     /// Called when `tensor` is complete; the view is valid only during the call.
     func observe(_ name: String, _ tensor: TensorView, in arena: Arena)
+}
+
+/// Sees the rows that linear layers read, before they are multiplied.
+public protocol LinearInputObserver: AnyObject {
+    /// Called with `[rows, inputs]` of the layer of this name; the view is valid only during the call.
+    func observe(inputOf layer: String, _ x: TensorView, in arena: Arena)
+}
+
+extension Workspace {
+    /// Shows a linear layer's input to the observer of inputs.
+    func observe(inputOf layer: String, _ x: TensorView) {
+        guard let inputObserver, !arena.isPlanning else { return }
+        inputObserver.observe(inputOf: layer, x, in: arena)
+    }
 }

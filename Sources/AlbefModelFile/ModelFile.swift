@@ -38,15 +38,21 @@ public final class ModelFile: Sendable {
     private let file: MappedFile
     private let index: [String: Int]
     private let weightsOffset: Int
+    private let replacements: [String: PackedMatrix]
 
     /// Maps and checks a model file.
     ///
     /// Checked are the version, every size and offset, the sums of the header, the section table and all sections but the
     /// weights, and that scales, vectors and embeddings of positions are finite. For the weights' own sum see
     /// ``verifySums()``. Memory is bounded by the file's size: compressed sections may grow at most 256-fold.
-    public init(path: String) throws(ModelFileError) {
+    public convenience init(path: String) throws(ModelFileError) {
         let file: MappedFile
         do throws(FileError) { file = try MappedFile(path: path) } catch { throw .file(error) }
+        try self.init(file)
+    }
+
+    init(_ file: MappedFile) throws(ModelFileError) {
+        let path = file.path
         let table = try SectionTable(file)
         let reader = try SectionReader(file, table.sections)
         let weights = try reader.entry(.weights)
@@ -68,7 +74,28 @@ public final class ModelFile: Sendable {
         self.tensors = tensors.tensors
         index = tensors.index
         weightsOffset = weights.offset
+        replacements = [:]
         for tensor in self.tensors { try checkSmallBlocks(tensor) }
+    }
+
+    private init(_ other: ModelFile, _ replacements: [String: PackedMatrix]) {
+        (configuration, precision, task) = (other.configuration, other.precision, other.task)
+        (vocabulary, answers, provenance) = (other.vocabulary, other.answers, other.provenance)
+        (digest, fileDigest, formatVersion) = (other.digest, other.fileDigest, other.formatVersion)
+        (tensors, sections) = (other.tensors, other.sections)
+        (file, index, weightsOffset) = (other.file, other.index, other.weightsOffset)
+        self.replacements = other.replacements.merging(replacements) { _, new in new }
+    }
+
+    /// The same file with other matrices in the place of some of its own, for measuring what a matrix's type costs. Listings
+    /// and digests stay those of the file.
+    ///
+    /// - Precondition: every name is that of a matrix of the file with the same shape.
+    public func replacing(_ matrices: [String: PackedMatrix]) -> ModelFile {
+        for (name, matrix) in matrices {
+            precondition(entry(name)?.shape == Shape(matrix.channels, matrix.depth), "\(name) has another shape")
+        }
+        return ModelFile(self, matrices)
     }
 
     /// Whether there is a tensor of this name.
@@ -86,6 +113,7 @@ public final class ModelFile: Sendable {
         guard tensor.kind != .float32, tensor.shape == expected else {
             throw wrong(tensor, expected: "a matrix of shape \(expected)")
         }
+        if let replacement = replacements[name] { return replacement }
         guard tensor.kind == .matrixInt8 else {
             let shape = PackedLayout.float32Shape(channels: channels, depth: depth)
             return .float32(

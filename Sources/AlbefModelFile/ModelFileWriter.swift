@@ -139,6 +139,20 @@ public final class ModelFileWriter {
 
     /// Writes what remains, syncs, and gives the file its name.
     public func commit(provenance: Provenance) throws(ModelFileError) {
+        try complete(provenance)
+        do throws(FileError) { try file.commit() } catch { throw .file(error) }
+    }
+
+    /// Writes what remains and opens the file, which never gets a name: it is gone when the model is. What stands at the path
+    /// stays as it was.
+    public func commitWithoutName(provenance: Provenance) throws(ModelFileError) -> ModelFile {
+        try complete(provenance)
+        let mapped: MappedFile
+        do throws(FileError) { mapped = try file.commitWithoutName() } catch { throw .file(error) }
+        return try ModelFile(mapped)
+    }
+
+    private func complete(_ provenance: Provenance) throws(ModelFileError) {
         var sections = [
             SectionEntry(
                 kind: .weights, code: SectionKind.weights.rawValue, isCompressed: false, offset: Format.headerSize,
@@ -195,6 +209,5 @@ public final class ModelFileWriter {
         header += Array(repeating: 0, count: Format.summedHeaderSize - header.count)
         try file.write(table)
         try file.overwrite(at: 0, header + SHA256.digest(of: header + table))
-        try file.commit()
     }
 }

@@ -56,9 +56,23 @@ struct AlbefExportCommand: ParsableCommand {
     var answers: String?
 
     @Option(
+        help: ArgumentHelp(
+            "Side of the pictures in pixels, for another resolution than the checkpoint's: position embeddings are interpolated.",
+            valueName: "n"))
+    var imageSize: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Pictures, with captions or questions in a captions.json where there are some, to choose what is quantised by: "
+                + "layers are smoothed where that helps, and matrices stay in float where the results would be off otherwise.",
+            valueName: "folder"))
+    var calibrate: String?
+
+    @Option(
         name: [.short, .long],
         help: ArgumentHelp(
-            "Also write the whole report, with every tensor's type, scales and quantisation error.", valueName: "r.json"))
+            "Also write the whole report, with every tensor's type, scales and quantisation error; of a checkpoint that is "
+                + "refused for missing tensors, all their names.", valueName: "r.json"))
     var report: String?
 
     @Option(help: ArgumentHelp("Threads to use (default: what affinity and cgroup quota allow).", valueName: "n"))
@@ -77,16 +91,28 @@ struct AlbefExportCommand: ParsableCommand {
     }
 
     func run() throws {
-        let done = try Exporter.run(
-            ExportOptions(
-                checkpoint: checkpoint, output: output, precision: precision, task: task,
-                configuration: config, vocabulary: vocab, answers: answers,
-                threads: threads ?? ThreadBudget.available()))
+        let done = try export()
+        for line in done.calibration?.skipped ?? [] { StandardStreams.reportLine("albef-export: skipped: \(line)") }
         if let report { try writeAtomically(done.json.utf8 + [0x0A], to: report) }
         if json {
             try StandardStreams.writeLine(done.json.text)
         } else if !quiet {
             try StandardStreams.writeLine(done.summary)
+        }
+    }
+
+    private func export() throws -> ExportReport {
+        let options = ExportOptions(
+            checkpoint: checkpoint, output: output, precision: precision, task: task, configuration: config,
+            vocabulary: vocab, answers: answers, imageSize: imageSize, calibration: calibrate,
+            threads: threads ?? ThreadBudget.available())
+        let showsProgress = !quiet && !json && StandardStreams.errorIsTerminal
+        defer { if showsProgress { StandardStreams.reportProgress("") } }
+        do {
+            return try Exporter.run(options) { if showsProgress { StandardStreams.reportProgress($0) } }
+        } catch {
+            if let report, let details = error.report { try writeAtomically(details.text.utf8 + [0x0A], to: report) }
+            throw error
         }
     }
 

@@ -75,10 +75,19 @@ struct CommandTests {
         var damaged = SampleModel("command")
         damaged.tensors["temp"] = nil
         try damaged.writeSafetensors(to: folder.path("d.safetensors"))
+        let empty = folder.path("empty")
+        try FileManager.default.createDirectory(atPath: empty, withIntermediateDirectories: true)
         let bare = try folder.write(SampleModel("command").torchFile(), to: "c.pth")
         let cases: [(arguments: [String], code: Int32, text: String)] = [
             ([], 64, "Missing expected argument"), ([checkpoint], 64, "--output"),
-            ([checkpoint, "-o", model, "--calibrate", "folder"], 64, "Unknown option '--calibrate'"),
+            ([checkpoint, "-o", model, "--int4"], 64, "Unknown option '--int4'"),
+            ([checkpoint, "-o", model, "--calibrate", folder.path("none")], 66, "no such file"),
+            ([checkpoint, "-o", model, "--calibrate", empty], 65, "no picture in the folder"),
+            ([checkpoint, "-o", model, "--calibrate", junk], 74, "not a folder"),
+            ([checkpoint, "-o", model, "--calibrate", empty, "--precision", "float32"], 64, "leave it out"),
+            ([checkpoint, "-o", model, "--image-size", "7"], 64, "a multiple of the patch size 2"),
+            ([checkpoint, "-o", model, "--image-size", "0"], 64, "a multiple of the patch size 2"),
+            ([checkpoint, "-o", model, "--image-size", "4098"], 64, "at most 4096"),
             ([checkpoint, "-o", model, "--precision", "int4"], 64, "'int4' is invalid"),
             ([checkpoint, "-o", model, "--task", "captioning"], 64, "'captioning' is invalid"),
             ([checkpoint, "-o", model, "--threads", "0"], 64, "--threads takes 1 to"),
@@ -100,5 +109,46 @@ struct CommandTests {
             #expect(result.error.contains(text), "\(arguments): \(result.error)")
         }
         #expect(try !folder.names().contains("m.albef"))
+    }
+
+    @Test("a refusal for missing tensors names a few of them, and all in the report")
+    func missingTensors() throws {
+        var damaged = SampleModel("command")
+        let missing = damaged.tensors.keys.filter { $0.hasPrefix("visual_encoder.blocks.0.") }.sorted()
+        for name in missing { damaged.tensors[name] = nil }
+        try damaged.writeSafetensors(to: folder.path("d.safetensors"))
+        let result = try run(
+            folder.path("d.safetensors"), "-o", folder.path("m.albef"), "--report", folder.path("r.json"))
+        #expect(result.code == 65)
+        #expect(result.error.contains("\(missing.count) of the model's tensors are missing: 'visual_encoder.blocks.0.norm1.weight'"))
+        #expect(result.error.contains("and \(missing.count - 4) more"))
+        let report = try JSONValue(readingFile: folder.path("r.json"), limit: 1 << 20)
+        #expect(report["missing"]?.strings?.sorted() == missing)
+        #expect(report["error"]?.string.map { result.error.contains($0) } == true)
+        #expect(try !folder.names().contains("m.albef"))
+    }
+
+    @Test("a picture that cannot be read is skipped with a note; pictures that all cannot are refused")
+    func unreadablePictures() throws {
+        let pictures = folder.path("pictures")
+        try FileManager.default.createDirectory(atPath: pictures, withIntermediateDirectories: true)
+        let fixtures = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../fixtures/images")
+        for name in ["broken/truncated.png", "broken/text.jpg"] {
+            let source = fixtures.appending(path: name)
+            try FileManager.default.copyItem(atPath: source.path, toPath: pictures + "/" + source.lastPathComponent)
+        }
+        let refused = try run(checkpoint, "-o", folder.path("m.albef"), "--calibrate", pictures)
+        #expect(refused.code == 65)
+        #expect(refused.error.contains("none of its 2 cases can be used; the first: "), "\(refused.error)")
+        #expect(refused.error.filter { $0 == "\n" }.count == 1)
+        #expect(try !folder.names().contains("m.albef"))
+        try FileManager.default.copyItem(
+            atPath: fixtures.appending(path: "rgb.png").path, toPath: pictures + "/rgb.png")
+        let done = try run(checkpoint, "-o", folder.path("m.albef"), "--calibrate", pictures)
+        #expect(done.code == 0, "\(done.error)")
+        #expect(done.error.split(separator: "\n").count == 2)
+        #expect(done.error.split(separator: "\n").allSatisfy { $0.hasPrefix("albef-export: skipped: \(pictures)/t") })
+        #expect(done.output.contains("calibrated on 1 cases of \(pictures), 2 skipped"))
+        #expect(try folder.names().filter { $0.hasPrefix(".") }.isEmpty)
     }
 }

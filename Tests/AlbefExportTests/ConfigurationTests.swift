@@ -56,7 +56,8 @@ struct ConfigurationTests {
         let file = try write("{\"\(key)\": \(value)}")
         let found = message { try export(sample) { $0.configuration = file } }
         #expect(found?.hasPrefix("\(file): \(key) is \(value), but ") == true, "\(found ?? "no error")")
-        #expect(found?.hasSuffix(" says \(implied)") == true)
+        let advice = key == "image_size" ? "; for another resolution give --image-size" : ""
+        #expect(found?.hasSuffix(" says \(implied)" + advice) == true)
     }
 
     @Test("sizes of heads that a model lacks may stand in its settings")

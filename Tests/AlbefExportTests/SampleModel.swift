@@ -44,14 +44,21 @@ struct SampleModel {
             tensors[root + "cls.predictions.decoder.bias"] = bias
             tensors[root + "cls.predictions.decoder.weight"] = tensors[root + "embeddings.word_embeddings.weight"]
         }
+        if heads.contains(.reasoning) {
+            for pair in SharedTensors.pairs(first: configuration.fusionLayer, layers: configuration.textLayers) {
+                tensors[pair.alias] = tensors[pair.name]
+            }
+        }
         for name in Array(tensors.keys) where !name.hasPrefix("itm_head") && name != "temp" {
             var parts = name.split(separator: ".").map(String.init)
             parts[0] += "_m"
             tensors[parts.joined(separator: ".")] = tensors[name]
         }
-        tensors["image_queue"] = ([5, 8], Array(repeating: .nan, count: 40))
-        tensors["text_queue"] = ([5, 8], Array(repeating: 0, count: 40))
-        tensors["queue_ptr"] = ([1], [0])
+        if heads.contains(.contrastive) {
+            tensors["image_queue"] = ([5, 8], Array(repeating: .nan, count: 40))
+            tensors["text_queue"] = ([5, 8], Array(repeating: 0, count: 40))
+            tensors["queue_ptr"] = ([1], [0])
+        }
         tensors["text_encoder.embeddings.position_ids"] = ([1, 9], (0..<9).map(Float.init))
     }
 

@@ -14,7 +14,10 @@ private let allowedImports: [String: Set<String>] = [
     "Albef": [
         "AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefLayers", "AlbefModelFile", "AlbefTokenizer", "AlbefImage",
     ],
-    "AlbefExport": ["AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTokenizer", "Albef"],
+    // Calibration runs the model on pictures.
+    "AlbefExport": [
+        "AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTokenizer", "AlbefImage", "Albef",
+    ],
     "albef-infer": commandImports,
     "albef-export": commandImports,
     "albef-bench": commandImports,
