@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from albef.checkpoint import read_checkpoint
 from albef.data import cache_folder, read_json
@@ -33,7 +34,7 @@ FILES = {
     "pretrain": _CAPTIONED, "retrieval": _CAPTIONED, "grounding": ("grounding", "grounding_places", "retrieval"),
     "vqa": ("vqa",), "entailment": ("entailment",), "nlvr": ("nlvr",),
 }  # fmt: skip
-# The default and what it is called where it is not named.
+# The heatmaps of grounding; the first is the default and gives its measurement no ending.
 MODES = ("itm", "itc")
 
 
@@ -66,12 +67,20 @@ def annotation_files(task: str, data: Path, split: str) -> list[Path]:
     return found
 
 
+def first_record(file: Path) -> dict:
+    """The first record of an annotation file, which tells what it asks for."""
+    records = read_json(file)
+    if not (isinstance(records, list) and records and isinstance(records[0], dict)):
+        raise CommandError(f"{file}: not a list of records")
+    return records[0]
+
+
 def measure(runtime: Runtime, models: dict[str, Path], file: Path, data: Path) -> list[Measurement]:
     """One annotation file in every precision and, for grounding, in every mode that the runtime has."""
     name = measurement_name(str(file))
     boxes = data / "detections.json"
     runs: list[tuple[str, list[object]]] = [(name, [])]
-    if "bbox" in read_json(file)[0]:
+    if "bbox" in first_record(file):
         proposals = ["--boxes", boxes] if boxes.exists() else []
         runs = [(name, proposals)]
         if runtime.has_option("evaluate", "--mode"):
@@ -91,7 +100,7 @@ def measure(runtime: Runtime, models: dict[str, Path], file: Path, data: Path) -
 
 def pytorch_figures(loaded: Loaded, file: Path, data: Path) -> dict[str, float]:
     """The same metrics from the reference, under the runtime's names."""
-    relative, record = os.path.relpath(file, data), read_json(file)[0]
+    relative, record = os.path.relpath(file, data), first_record(file)
     if "bbox" in record:
         found = evaluate_grounding(loaded.model, loaded.tokenizer, data, relative)
         return {"peak_in_box": found["peak"], "box_accuracy": found["box"]}
@@ -158,6 +167,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def finish(options: argparse.Namespace) -> bool:
     """Whether the fixtures' bounds hold."""
     runtime = Runtime(options.binaries, options.threads)
+    if options.checkpoint.suffix != ".safetensors":
+        raise CommandError(f"{options.checkpoint}: needs a .safetensors file, which says its shape and vocabulary")
     content = read_checkpoint(options.checkpoint)
     task = content.task or infer_task(content.tensors)
     files = options.annotations or annotation_files(task, options.data, options.split)
@@ -190,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         return 0 if finish(options) else 1
-    except (CommandError, ValueError, OSError) as error:
+    except (CommandError, SafetensorError, ValueError, OSError) as error:
         print(f"albef.finish: {error}", file=sys.stderr)
         return 1
 
