@@ -69,7 +69,10 @@ def annotation_files(task: str, data: Path, split: str) -> list[Path]:
 
 def first_record(file: Path) -> dict:
     """The first record of an annotation file, which tells what it asks for."""
-    records = read_json(file)
+    try:
+        records = read_json(file)
+    except ValueError as error:
+        raise CommandError(f"{file}: {error}") from error
     if not (isinstance(records, list) and records and isinstance(records[0], dict)):
         raise CommandError(f"{file}: not a list of records")
     return records[0]
@@ -169,9 +172,14 @@ def finish(options: argparse.Namespace) -> bool:
     runtime = Runtime(options.binaries, options.threads)
     if options.checkpoint.suffix != ".safetensors":
         raise CommandError(f"{options.checkpoint}: needs a .safetensors file, which says its shape and vocabulary")
-    content = read_checkpoint(options.checkpoint)
+    try:
+        content = read_checkpoint(options.checkpoint)
+    except SafetensorError as error:
+        raise CommandError(f"{options.checkpoint}: {error}") from error
     task = content.task or infer_task(content.tensors)
     files = options.annotations or annotation_files(task, options.data, options.split)
+    for file in files:
+        first_record(file)
     options.output.mkdir(parents=True, exist_ok=True)
     models = {precision: options.output / f"{task}-{precision}.albef" for precision in PRECISIONS}
     for precision, model in models.items():
@@ -201,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         return 0 if finish(options) else 1
-    except (CommandError, SafetensorError, ValueError, OSError) as error:
+    except (CommandError, ValueError, OSError) as error:
         print(f"albef.finish: {error}", file=sys.stderr)
         return 1
 

@@ -174,7 +174,8 @@ def test_annotations_that_are_no_records_are_one_error(content, tmp_path, checkp
     file = world / "other.json"
     file.write_text(content)
     assert finish.main(arguments(checkpoint, world, commands(tmp_path / "bin"), "--annotations", file)) == 1
-    error_of(capsys, "")
+    error_of(capsys, "other.json")
+    assert not list(checkpoint.parent.glob("*.albef"))
 
 
 @pytest.mark.parametrize("name", ["model.pth", "empty.safetensors", "missing.safetensors"])
@@ -183,7 +184,7 @@ def test_a_checkpoint_that_cannot_be_read_is_one_error(name, tmp_path, checkpoin
     if "missing" not in name:
         other.write_bytes(b"")
     assert finish.main(arguments(other, world, commands(tmp_path / "bin"))) == 1
-    error_of(capsys, "")
+    error_of(capsys, name)
 
 
 def test_what_a_command_refuses_is_passed_on(tmp_path, checkpoint, world, capsys):
