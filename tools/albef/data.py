@@ -178,9 +178,13 @@ class QuestionItem:
 
 
 def read_questions(
-    root: str | Path, files: list[str], tokenizer: Tokenizer, max_words: int = 30, max_tokens: int | None = 25
-) -> list[QuestionItem]:
-    """VQA files: ``answer`` is a list (weights are shares) or, for Visual Genome, one string of weight 0.5."""
+    root: str | Path, files: list[str], tokenizer: Tokenizer, max_words: int = 30, max_tokens: int | None = 25,
+    roots: dict[str, str] | None = None,
+) -> list[QuestionItem]:  # fmt: skip
+    """VQA files: ``answer`` is a list (weights are shares) or, for Visual Genome, one string of weight 0.5.
+
+    ``roots`` names the folder of a record's picture by its ``dataset``.
+    """
     items = []
     for file in files:
         for entry in read_json(Path(root) / file):
@@ -190,7 +194,8 @@ def read_questions(
             else:
                 answers = [(answer, given.count(answer) / len(given)) for answer in dict.fromkeys(given)]
             ids = tokenizer.encode(normalize_question(entry["question"], max_words), max_tokens)
-            items.append(QuestionItem(entry["image"], ids, answers, entry["question_id"]))
+            folder = (roots or {}).get(entry.get("dataset", ""), "")
+            items.append(QuestionItem(str(Path(folder) / entry["image"]), ids, answers, entry["question_id"]))
     return items
 
 

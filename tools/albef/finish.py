@@ -21,6 +21,7 @@ from albef.checkpoint import read_checkpoint
 from albef.data import cache_folder, read_json
 from albef.evaluation.grounding import evaluate_grounding
 from albef.evaluation.retrieval import evaluate_retrieval
+from albef.evaluation.sentences import evaluate_sentences
 from albef.evaluation.vqa import evaluate_vqa
 from albef.golden import write_golden
 from albef.loading import Loaded, infer_task, load_model
@@ -110,6 +111,8 @@ def pytorch_figures(loaded: Loaded, file: Path, data: Path) -> dict[str, float]:
     if "question" in record:
         answers = loaded.answers or read_json(data / "answer_list.json")
         return evaluate_vqa(loaded.model, loaded.tokenizer, answers, str(data), relative)
+    if "sentence" in record:
+        return evaluate_sentences(loaded.model, loaded.tokenizer, data, relative)
     return evaluate_retrieval(loaded.model, loaded.tokenizer, str(data), relative)
 
 

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import torch
 
-from albef.checkpoint import convert, load_into, read_checkpoint
 from albef.data import cache_folder
-from albef.model.contrastive import Momentum
 from albef.processes import Processes, join_processes
+from albef.train.initial import initialize
 from albef.train.loop import Length, Pace, Run, TrainingError
 from albef.train.progress import Progress, load_tensorboard
 from albef.train.settings_file import SettingsError
 from albef.train.state import StateError, read_position
-from albef.train.tasks import TASKS, Task, build_task
+from albef.train.tasks import TASKS, build_task
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -34,6 +33,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=cache_folder() / "world", help="dataset folder (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints, state and log")
     parser.add_argument("--init", type=Path, help="start weights: a checkpoint of this or of an earlier task")
+    parser.add_argument("--deit", type=Path, help="DeiT weights (.pth) for the image encoder, before --init")
+    parser.add_argument("--bert", type=Path, help="BERT weights (.bin, .pth, .safetensors) for the texts, before --init")
     parser.add_argument("--resume", action="store_true", help="go on where the state in the output folder is, if there is one")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--threads", type=int, default=2, help="of each process (%(default)s)")
@@ -53,16 +54,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         if (value := getattr(options, name)) is not None and value <= 0:
             parser.error(f"--{name.replace('_', '-')} must be greater than 0")
     return options
-
-
-def start_weights(task: Task, file: Path, progress: Progress) -> None:
-    """Loads ``file`` as the official scripts do for a fine-tune, and says what found no place."""
-    checkpoint = read_checkpoint(file)
-    report = load_into(task.model, convert(checkpoint.tensors, task.name, task.config))
-    if isinstance(task.model, Momentum):
-        task.model.copy_to_twins()
-    missing = [name for name in report.missing if "_m." not in name]
-    progress.write({"init": str(file), "missing": missing, "unexpected": report.unexpected})
 
 
 def build_run(options: argparse.Namespace, processes: Processes) -> Run:
@@ -97,8 +88,12 @@ def train(options: argparse.Namespace, processes: Processes) -> int:
             "task": run.task.name, "parameters": parameters, "batches": len(run.task.batches), "seed": options.seed,
             "processes": processes.size, "accumulate": run.settings.accumulate,
         })  # fmt: skip
-        if options.init:
-            start_weights(run.task, options.init, progress)
+        try:
+            reports = initialize(run.task, deit=options.deit, bert=options.bert, init=options.init)
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
+        for report in reports:
+            progress.write({"init": report.source, "report": report.text().splitlines()[1:]})
 
     return 0 if run.train(begin) else 128 + (run.signal or signal.SIGTERM)
 
@@ -111,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     processes = join_processes(options.device)
     try:
         return train(options, processes)
-    except (SettingsError, StateError, TrainingError) as error:
+    except (OSError, SettingsError, StateError, TrainingError) as error:
         print(f"albef.train: {error}", file=sys.stderr)
         return 1
     finally:

@@ -45,15 +45,7 @@ class Settings:
     bfloat16: bool = False
     gradient_checkpointing: bool = False
     quantization_aware: bool = False  # the runtime's int8 arithmetic
-
-    def __getitem__(self, key: str) -> Any:
-        return getattr(self, key)
-
-    def __contains__(self, key: str) -> bool:
-        return any(key == each.name for each in fields(self))
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return getattr(self, key, default)
+    frozen: list[str] = field(default_factory=list)  # modules that are not trained: "visual_encoder"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -67,6 +59,7 @@ class DistilledSettings(Settings):
     alpha: float = number(0.4, least=0, most=1)  # weight of distillation
     alpha_ramp: bool = True  # alpha grows from 0 during epoch 0
     momentum: float = number(0.995, least=0, most=1)
+    twins_from_constructor: bool = False  # where start weights hold no twins, theirs are random, as in the official code
 
 
 @dataclass(frozen=True, kw_only=True)
