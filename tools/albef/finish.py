@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from albef.checkpoint import read_checkpoint
 from albef.data import cache_folder, read_json
 from albef.evaluation.grounding import evaluate_grounding
 from albef.evaluation.retrieval import evaluate_retrieval
+from albef.evaluation.sentences import evaluate_sentences
 from albef.evaluation.vqa import evaluate_vqa
 from albef.golden import write_golden
 from albef.loading import Loaded, infer_task, load_model
@@ -33,7 +35,7 @@ FILES = {
     "pretrain": _CAPTIONED, "retrieval": _CAPTIONED, "grounding": ("grounding", "grounding_places", "retrieval"),
     "vqa": ("vqa",), "entailment": ("entailment",), "nlvr": ("nlvr",),
 }  # fmt: skip
-# The default and what it is called where it is not named.
+# The heatmaps of grounding; the first is the default and gives its measurement no ending.
 MODES = ("itm", "itc")
 
 
@@ -66,12 +68,23 @@ def annotation_files(task: str, data: Path, split: str) -> list[Path]:
     return found
 
 
+def first_record(file: Path) -> dict:
+    """The first record of an annotation file, which tells what it asks for."""
+    try:
+        records = read_json(file)
+    except ValueError as error:
+        raise CommandError(f"{file}: {error}") from error
+    if not (isinstance(records, list) and records and isinstance(records[0], dict)):
+        raise CommandError(f"{file}: not a list of records")
+    return records[0]
+
+
 def measure(runtime: Runtime, models: dict[str, Path], file: Path, data: Path) -> list[Measurement]:
     """One annotation file in every precision and, for grounding, in every mode that the runtime has."""
     name = measurement_name(str(file))
     boxes = data / "detections.json"
     runs: list[tuple[str, list[object]]] = [(name, [])]
-    if "bbox" in read_json(file)[0]:
+    if "bbox" in first_record(file):
         proposals = ["--boxes", boxes] if boxes.exists() else []
         runs = [(name, proposals)]
         if runtime.has_option("evaluate", "--mode"):
@@ -91,13 +104,15 @@ def measure(runtime: Runtime, models: dict[str, Path], file: Path, data: Path) -
 
 def pytorch_figures(loaded: Loaded, file: Path, data: Path) -> dict[str, float]:
     """The same metrics from the reference, under the runtime's names."""
-    relative, record = os.path.relpath(file, data), read_json(file)[0]
+    relative, record = os.path.relpath(file, data), first_record(file)
     if "bbox" in record:
         found = evaluate_grounding(loaded.model, loaded.tokenizer, data, relative)
         return {"peak_in_box": found["peak"], "box_accuracy": found["box"]}
     if "question" in record:
         answers = loaded.answers or read_json(data / "answer_list.json")
         return evaluate_vqa(loaded.model, loaded.tokenizer, answers, str(data), relative)
+    if "sentence" in record:
+        return evaluate_sentences(loaded.model, loaded.tokenizer, data, relative)
     return evaluate_retrieval(loaded.model, loaded.tokenizer, str(data), relative)
 
 
@@ -158,9 +173,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def finish(options: argparse.Namespace) -> bool:
     """Whether the fixtures' bounds hold."""
     runtime = Runtime(options.binaries, options.threads)
-    content = read_checkpoint(options.checkpoint)
+    if options.checkpoint.suffix != ".safetensors":
+        raise CommandError(f"{options.checkpoint}: needs a .safetensors file, which says its shape and vocabulary")
+    try:
+        content = read_checkpoint(options.checkpoint)
+    except SafetensorError as error:
+        raise CommandError(f"{options.checkpoint}: {error}") from error
     task = content.task or infer_task(content.tensors)
     files = options.annotations or annotation_files(task, options.data, options.split)
+    for file in files:
+        first_record(file)
     options.output.mkdir(parents=True, exist_ok=True)
     models = {precision: options.output / f"{task}-{precision}.albef" for precision in PRECISIONS}
     for precision, model in models.items():

@@ -23,9 +23,21 @@ SMALLEST_RANGE = 2.0**-100
 QUANTIZED_PARTS = ("visual_encoder.", "text_encoder.", "text_decoder.")
 
 
-def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
-    """The value of ``rounded`` with the gradient of ``x``. Exact in value while the two differ by less than 1."""
-    return x + (rounded - x).detach()
+class _Codes(torch.autograd.Function):
+    """clamp(round(x * inverse) + zero, least, most) - zero; backward as if it were x * inverse."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, inverse: Tensor, zero: Tensor | None, least: float, most: float) -> Tensor:
+        ctx.save_for_backward(inverse)
+        codes = (x * inverse).round_()
+        if zero is None:
+            return codes.clamp_(least, most)
+        return codes.add_(zero).clamp_(least, most).sub_(zero)
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
+        (inverse,) = ctx.saved_tensors
+        return g * inverse, None, None, None, None
 
 
 def _inverse(span: Tensor, steps: float) -> Tensor:
@@ -40,8 +52,7 @@ def row_codes(x: Tensor) -> tuple[Tensor, Tensor]:
         inverse = _inverse(high - low, 255.0)
         scale = torch.where(inverse == 0, 0.0, (high - low) / 255.0)
         zero = (-low * inverse).round()
-        codes = ((x * inverse).round() + zero).clamp(0, 255) - zero
-    return straight_through(x * inverse, codes), scale
+    return _Codes.apply(x, inverse, zero, 0.0, 255.0), scale
 
 
 def symmetric_codes(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -51,8 +62,7 @@ def symmetric_codes(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
         largest = x.abs().amax(dim, keepdim=True)
         inverse = _inverse(largest, 127.0)
         scale = torch.where(inverse == 0, 0.0, largest / 127.0)
-        codes = (x * inverse).round().clamp(-127, 127)
-    return straight_through(x * inverse, codes), scale
+    return _Codes.apply(x, inverse, None, -127.0, 127.0), scale
 
 
 def quantized_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -78,8 +88,8 @@ def quantized_attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
     v_codes, v_scale = symmetric_codes(v, -2)
     factor = (q_scale * k_scale.transpose(-1, -2)) * (1 / math.sqrt(q.shape[-1]))
     scores = (q_codes @ k_codes.transpose(-1, -2)).float() * factor
-    weights = 255.0 * (scores - scores.amax(-1, keepdim=True).detach()).exp()
-    weights = straight_through(weights, weights.round())
+    weights = (scores - scores.amax(-1, keepdim=True).detach()).exp()
+    weights = _Codes.apply(weights, torch.full((1,), 255.0, device=weights.device), None, 0.0, 255.0)
     return (F.dropout(weights, dropout) @ v_codes).float() * v_scale / weights.sum(-1, keepdim=True)
 
 

@@ -169,6 +169,24 @@ def test_a_folder_without_annotations_is_one_error_before_anything_is_made(tmp_p
     assert not list(checkpoint.parent.glob("*.albef"))
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", "[1]", "no json"])
+def test_annotations_that_are_no_records_are_one_error(content, tmp_path, checkpoint, world, capsys):
+    file = world / "other.json"
+    file.write_text(content)
+    assert finish.main(arguments(checkpoint, world, commands(tmp_path / "bin"), "--annotations", file)) == 1
+    error_of(capsys, "other.json")
+    assert not list(checkpoint.parent.glob("*.albef"))
+
+
+@pytest.mark.parametrize("name", ["model.pth", "empty.safetensors", "missing.safetensors"])
+def test_a_checkpoint_that_cannot_be_read_is_one_error(name, tmp_path, checkpoint, world, capsys):
+    other = checkpoint.with_name(name)
+    if "missing" not in name:
+        other.write_bytes(b"")
+    assert finish.main(arguments(other, world, commands(tmp_path / "bin"))) == 1
+    error_of(capsys, name)
+
+
 def test_what_a_command_refuses_is_passed_on(tmp_path, checkpoint, world, capsys):
     binaries = commands(tmp_path / "bin")
     (binaries / "albef-export").write_text("#!/bin/sh\necho 'albef-export: c.json: no such key' >&2\nexit 65\n")

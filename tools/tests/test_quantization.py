@@ -110,7 +110,13 @@ def test_int8_attention_refuses_a_mask():
         q.quantized_attend(x, x, x, torch.ones(1, 1, 2, 2, dtype=torch.bool))
 
 
-@pytest.mark.parametrize("task", ["pretrain", "retrieval", "vqa"])
+HEADS = {
+    "vqa": set(), "entailment": {"cls_head.0", "cls_head.2"}, "nlvr": {"cls_head.0", "cls_head.2"},
+    "nlvr_pretrain": {"vision_proj", "text_proj", "ta_head"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["pretrain", "retrieval", "vqa", "entailment", "nlvr", "nlvr_pretrain"])
 def test_the_matrices_that_the_exporter_quantises_are_quantised_and_no_others(task):
     model = build_random(task, r.tiny_config(), 3, twins=True, queue_size=8)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -126,7 +132,7 @@ def test_the_matrices_that_the_exporter_quantises_are_quantised_and_no_others(ta
     assert not any(name.split(".")[0].endswith("_m") for name in int8 | attends)
 
     plain = {name for name, module in model.named_modules() if type(module) is nn.Linear and "_m" not in name.split(".")[0]}
-    assert plain == ({"vision_proj", "text_proj", "itm_head"} if task != "vqa" else set())
+    assert plain == HEADS.get(task, {"vision_proj", "text_proj", "itm_head"})
     config = model.config
     assert len(attends) == config.vision_layers + config.text_layers - config.fusion_layer
     assert not any(name.startswith("text_decoder") or ".attention." in name for name in attends)

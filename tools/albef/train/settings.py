@@ -44,8 +44,8 @@ class Settings:
     initializer_range: float = number(0.02, least=0)
     bfloat16: bool = False
     gradient_checkpointing: bool = False
-    frozen: list[str] = field(default_factory=list)  # modules that are not trained: "visual_encoder"
     quantization_aware: bool = False  # the runtime's int8 arithmetic
+    frozen: list[str] = field(default_factory=list)  # modules that are not trained: "visual_encoder"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
