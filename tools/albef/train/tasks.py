@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from albef.augment import pipeline
 from albef.data import Batches, CaptionBatches, Pictures, QuestionBatches, read_captions, read_json, read_questions
 from albef.data_pairs import SentenceBatches, picture_file, pictures_of, read_entailment, read_nlvr
 from albef.evaluation.grounding import evaluate_grounding
@@ -23,6 +24,7 @@ from albef.model import (
     RetrievalModel,
     VQAModel,
 )
+from albef.pictures import AugmentedPictures, PictureFiles
 from albef.text import Tokenizer
 from albef.train.settings import Settings, read_settings
 from albef.train.settings_file import SettingsError
@@ -59,8 +61,16 @@ class Task:
         raise NotImplementedError
 
     def pictures(self, paths: list[str]) -> Pictures:
-        """Pictures by their paths in dataset files."""
+        """Pictures by their paths in dataset files, as they are."""
         return Pictures(self.root / self.settings.image_root, paths, self.config.image_size)
+
+    def training_pictures(self, paths: list[str]) -> PictureFiles:
+        """Pictures to train on, augmented as the settings say."""
+        augmentation = pipeline(self.settings.augment, self.settings.flips)
+        if augmentation is None:
+            return self.pictures(paths)
+        root, size = self.root / self.settings.image_root, self.config.image_size
+        return AugmentedPictures(root, paths, size, augmentation, self.seed)
 
     def validation_pictures(self) -> Pictures:
         """Those of the records that :meth:`validate` looks at."""
@@ -82,7 +92,7 @@ class _CaptionTask(Task):
     def _caption_batches(self, max_tokens: int | None) -> CaptionBatches:
         settings = self.settings
         items = read_captions(self.root, settings.train_files, self.tokenizer, self.config.max_words, max_tokens)
-        pictures = self.pictures([item.image for item in items])
+        pictures = self.training_pictures([item.image for item in items])
         return CaptionBatches(items, pictures, settings.batch_size, self.seed)
 
     def validate(self) -> dict[str, float]:
@@ -143,7 +153,7 @@ class VQATask(Task):
     def build(self):
         settings = self.settings
         items = read_questions(self.root, settings.train_files, self.tokenizer, roots=settings.image_roots)
-        pictures = self.pictures([item.image for item in items])
+        pictures = self.training_pictures([item.image for item in items])
         self.answers = read_json(self.root / settings.answer_file)
         batches = QuestionBatches(
             items, pictures, self.tokenizer, settings.batch_size, settings.questions_per_picture, self.seed
@@ -172,7 +182,7 @@ class _SentenceTask(Task):
     def build(self):
         settings = self.settings
         items = self.read(self.root, settings.train_files, self.tokenizer, self.config.max_words)
-        pictures = self.pictures(pictures_of(items))
+        pictures = self.training_pictures(pictures_of(items))
         batches = SentenceBatches(
             items, pictures, settings.batch_size, settings.sentences_per_picture, self.seed
         )
