@@ -28,7 +28,14 @@ COMMON = {
 TASKS = {
     "pretrain": {"train_files": ["pretrain.json"], "queue_size": 16, "mlm_probability": 0.4},
     "retrieval": {"train_files": ["retrieval_train.json"], "queue_size": 16, "validation_file": "retrieval_val.json"},
-    "vqa": {"train_files": ["vqa_train.json"], "answer_file": "answer_list.json", "questions_per_picture": 2},
+    "grounding": {"train_files": ["grounding_train.json"], "queue_size": 16, "validation_file": "grounding_val.json"},
+    "vqa": {
+        "train_files": ["vqa_train.json"], "answer_file": "answer_list.json", "questions_per_picture": 2,
+        "validation_file": "vqa_val.json",
+    },
+    "entailment": {"train_files": ["entailment_train.json"], "validation_file": "entailment_val.json"},
+    "nlvr_pretrain": {"train_files": ["pretrain.json"], "validation_file": "retrieval_val.json"},
+    "nlvr": {"train_files": ["nlvr_train.json"], "validation_file": "nlvr_val.json"},
 }  # fmt: skip
 
 
@@ -38,7 +45,7 @@ def make_world(folder: Path, pictures: int = 20) -> Path:
     generator = np.random.default_rng(7)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    captions, questions = [], []
+    captions, questions, sentences, pairs, expressions = [], [], [], [], []
     for number in range(pictures):
         name = f"{number:02}.png"
         Image.fromarray(generator.integers(0, 255, (8, 8, 3), np.uint8)).save(folder / name)
@@ -50,10 +57,17 @@ def make_world(folder: Path, pictures: int = 20) -> Path:
             questions.append({
                 "dataset": "vqa", "image": name, "question": text, "question_id": 2 * number + question, "answer": answers,
             })  # fmt: skip
+        label = ["contradiction", "neutral", "entailment"][number % 3]
+        sentences.append({"image": name, "sentence": texts[0], "label": label})
+        other = f"{(number + 1) % pictures:02}.png"
+        pairs.append({"images": [name, other], "sentence": texts[1], "label": str(number % 2 == 0)})
+        expressions.append({"image": name, "text": texts[0], "ref_id": number, "bbox": [1, 1, 4, 4]})
     single = [{"image": c["image"], "caption": text, "image_id": c["image"]} for c in captions for text in c["caption"]]
     files = {
         "pretrain": captions, "retrieval_train": single, "retrieval_val": captions[:6], "vqa_train": questions,
-        "vqa_val": questions[:6], "answer_list": ["yes", "no", "red"],
+        "vqa_val": questions[:6], "answer_list": ["yes", "no", "red"], "entailment_train": sentences,
+        "entailment_val": sentences[:6], "nlvr_train": pairs, "nlvr_val": pairs[:6], "grounding_train": expressions,
+        "grounding_val": expressions[:6], "detections": {each["image"]: [[0, 0, 4, 4], [2, 2, 6, 6]] for each in expressions},
     }  # fmt: skip
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
@@ -62,7 +76,12 @@ def make_world(folder: Path, pictures: int = 20) -> Path:
 
 def write_config(file: Path, task: str, **changes) -> Path:
     """The task's settings with ``changes``, in ``file``."""
-    file.write_text(json.dumps(COMMON | TASKS[task] | changes))
+    values = COMMON | TASKS[task]
+    if task.startswith("nlvr"):
+        values["model"] = SHAPE | {"text_layers": 5}
+    if task == "nlvr_pretrain":
+        del values["alpha"]
+    file.write_text(json.dumps(values | changes))
     return file
 
 
@@ -96,5 +115,5 @@ def log(folder: Path) -> list[dict]:
 
 def losses(folder: Path) -> list[dict[str, float]]:
     """The losses of each step, where ``--report-every 0`` logged them all."""
-    names = ("ita", "itm", "mlm", "lm")
+    names = ("ita", "itm", "mlm", "lm", "classification", "ta")
     return [{name: line[name] for name in names if name in line} for line in log(folder) if "rate" in line]

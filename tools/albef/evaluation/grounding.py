@@ -81,9 +81,9 @@ def evaluate_grounding(
     peaks, boxes = 0, 0
     for start in range(0, len(entries), batch):
         part = entries[start : start + batch]
-        ids, mask = pad(texts[start : start + batch])
+        ids, mask = (each.to(image_tokens.device) for each in pad(texts[start : start + batch]))
         rows = torch.tensor([pictures.index[entry["image"]] for entry in part])
-        maps = token_heatmaps(model, image_tokens[rows], ids, mask, layer).mean(1)
+        maps = token_heatmaps(model, image_tokens[rows], ids, mask, layer).mean(1).cpu()
         for entry, heatmap in zip(part, maps, strict=True):
             large = upsample(heatmap, *sizes[entry["image"]])
             given = candidates[entry["image"]]

@@ -35,7 +35,7 @@ def draw_heatmaps(task: Task) -> dict[str, np.ndarray]:
     if not isinstance(model, ContrastiveModel):
         return {}
     config, settings = model.config, task.settings
-    device = model.temp.device
+    device = next(model.parameters()).device
     model.eval()
     drawn = {}
     for entry in read_json(task.root / settings.validation_file)[:CASES]:

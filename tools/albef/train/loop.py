@@ -308,10 +308,13 @@ class Run:
         self.last["report"] = now
 
     def _validate(self) -> dict[str, float]:
-        """Measures, logs and draws."""
+        """Measures, logs, draws, and keeps the best model so far."""
         values = self.task.validate() if self.settings.validation_file else {}
         self.model.train()
         step = self.position.step
+        if values and (self.position.best is None or self.task.score(values) > self.position.best):
+            self.position.best = self.task.score(values)
+            self.save_model("best.safetensors")
         self.progress.write({"validation": values, "step": step, "minutes": self.elapsed() / 60})
         self.progress.scalars(step, {f"validation/{name}": value for name, value in values.items()})
         if self.progress.board is not None and self.settings.validation_file:
@@ -319,11 +322,11 @@ class Run:
             self.model.train()
         return values
 
-    def save_model(self) -> None:
+    def save_model(self, name: str = "model.safetensors") -> None:
         """The student alone, for evaluation and export."""
         if self.processes.first:
             task = self.task
-            save_checkpoint(self.folder / "model.safetensors", task.model, task.name, task.tokenizer.vocabulary, task.answers)
+            save_checkpoint(self.folder / name, task.model, task.name, task.tokenizer.vocabulary, task.answers)
 
     def save_state(self, finished: bool = False) -> None:
         """Everything, for :meth:`resume`."""

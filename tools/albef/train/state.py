@@ -37,6 +37,7 @@ class Position:
     seconds: float = 0.0  # of training, over all parts of the run
     log_bytes: int = 0  # length of the log when this was written
     replaced: list[int] = field(default_factory=list)  # items that could not be had
+    best: float | None = None  # highest validation score so far
     finished: bool = False
 
 

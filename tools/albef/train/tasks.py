@@ -60,6 +60,10 @@ class Task:
     def validate(self) -> dict[str, float]:
         raise NotImplementedError
 
+    def score(self, validation: dict[str, float]) -> float:
+        """What of :meth:`validate` says which of two checkpoints is better: accuracy, where there is one."""
+        return validation["accuracy"]
+
     def pictures(self, paths: list[str]) -> Pictures:
         """Pictures by their paths in dataset files, as they are."""
         return Pictures(self.root / self.settings.image_root, paths, self.config.image_size)
@@ -101,7 +105,11 @@ class _CaptionTask(Task):
             self.model, self.tokenizer, str(self.root), settings.validation_file,
             k_test=settings.validation_k, limit=settings.validation_limit, pictures=self.validation_pictures(),
         )  # fmt: skip
-        return {name: scores[name] for name in ("itc_txt_r1", "itc_img_r1", "txt_r1", "img_r1")}
+        return {name: scores[name] for name in ("itc_txt_r1", "itc_img_r1", "txt_r1", "img_r1") if name in scores}
+
+    def score(self, validation):
+        names = ("txt_r1", "img_r1") if "txt_r1" in validation else ("itc_txt_r1", "itc_img_r1")
+        return sum(validation[name] for name in names) / 2
 
 
 class PretrainTask(_CaptionTask):
@@ -145,6 +153,9 @@ class GroundingTask(RetrievalTask):
             self.model, self.tokenizer, self.root, settings.validation_file, limit=settings.validation_limit,
             pictures=self.validation_pictures(),
         )  # fmt: skip
+
+    def score(self, validation):
+        return validation["box"]
 
 
 class VQATask(Task):
@@ -231,6 +242,9 @@ class NLVRPretrainTask(_CaptionTask):
             self.model, self.tokenizer, self.root, settings.validation_file, limit=settings.validation_limit,
             pictures=self.validation_pictures(),
         )  # fmt: skip
+
+    def score(self, validation):
+        return validation["accuracy"]
 
 
 _CLASSES = (PretrainTask, RetrievalTask, GroundingTask, VQATask, EntailmentTask, NLVRPretrainTask, NLVRTask)
