@@ -145,7 +145,7 @@ def read_questions(
     """
     items = []
     dataset = records.one_of("dataset", roots) if roots else Field("dataset", records.is_text, "a text", optional=True)
-    fields = (records.IMAGE, records.QUESTION, records.QUESTION_ID, records.ANSWER, records.KIND, dataset)
+    fields = (*records.QUESTION_RECORD, dataset)
     for file in files:
         for entry in read_records(Path(root) / file, fields):
             given = entry["answer"]

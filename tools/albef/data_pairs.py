@@ -11,15 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from albef import records
 from albef.pictures import PictureFiles
-from albef.records import read_records
+from albef.records import ENTAILMENT_RECORD, NLVR_RECORD, read_records
 from albef.text import Tokenizer, normalize_caption, pad
 
 ENTAILMENT_CLASSES = ("contradiction", "neutral", "entailment")
-
-_ENTAILMENT = (records.IMAGE, records.SENTENCE, records.one_of("label", ENTAILMENT_CLASSES), records.KIND)
-_NLVR = (records.PICTURE_PAIR, records.SENTENCE, records.one_of("label", ("True", "False")), records.KIND)
 
 
 @dataclass
@@ -43,7 +39,7 @@ def read_entailment(
     """SNLI-VE lists: ``image``, ``sentence``, ``label``."""
     items = []
     for file in files:
-        for entry in read_records(Path(root) / file, _ENTAILMENT)[:limit]:
+        for entry in read_records(Path(root) / file, ENTAILMENT_RECORD)[:limit]:
             ids = tokenizer.encode(normalize_caption(entry["sentence"], max_words))
             label = ENTAILMENT_CLASSES.index(entry["label"])
             items.append(SentenceItem((picture_file(entry["image"]),), ids, label, entry.get("kind", "")))
@@ -56,7 +52,7 @@ def read_nlvr(
     """NLVR2 lists: ``images`` (left, right), ``sentence``, ``label``, which is "True" or means false."""
     items = []
     for file in files:
-        for entry in read_records(Path(root) / file, _NLVR)[:limit]:
+        for entry in read_records(Path(root) / file, NLVR_RECORD)[:limit]:
             left, right = entry["images"]
             ids = tokenizer.encode(normalize_caption(entry["sentence"], max_words))
             items.append(SentenceItem((left, right), ids, int(entry["label"] == "True"), entry.get("kind", "")))

@@ -50,6 +50,7 @@ QUESTION_ID = Field("question_id", is_number, "a whole number")
 ANSWER = Field("answer", lambda value: isinstance(value, str) or _are_strings(value), "a text or a list of texts")
 SENTENCE = Field("sentence", is_text, "a text")
 PICTURE_PAIR = Field("images", lambda value: are_texts(value) and len(value) == 2, "the paths of two pictures")
+BOX = Field("bbox", lambda value: _are_numbers(value) and len(value) == 4, "x, y, width and height")
 KIND = Field("kind", lambda value: isinstance(value, str), "a text", optional=True)
 
 
@@ -58,10 +59,21 @@ def _are_strings(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
 
 
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+
+
 def one_of(name: str, values: Iterable[str], optional: bool = False) -> Field:
     """A field with one of these values."""
     values = tuple(values)
     return Field(name, lambda value: value in values, f"one of {', '.join(map(json.dumps, values))}", optional)
+
+
+RETRIEVAL_RECORD = (IMAGE, CAPTION)
+GROUNDING_RECORD = (IMAGE, EXPRESSION, BOX)
+QUESTION_RECORD = (IMAGE, QUESTION, QUESTION_ID, ANSWER, KIND)
+ENTAILMENT_RECORD = (IMAGE, SENTENCE, one_of("label", ("contradiction", "neutral", "entailment")), KIND)
+NLVR_RECORD = (PICTURE_PAIR, SENTENCE, one_of("label", ("True", "False")), KIND)
 
 
 def read_json(path: str | Path) -> Any:

@@ -226,3 +226,16 @@ def test_a_wrong_record_ends_the_command_with_one_line(tmp_path, capsys):
     assert main(tiny_world.command(world, config, tmp_path / "out", "retrieval")) == 1
     message = capsys.readouterr().err
     assert "record 5: field 'caption': found 3" in message and message.count("\n") == 1
+
+
+def test_a_broken_picture_of_the_validation_is_said_before_the_training(tmp_path, capsys):
+    world = tiny_world.make_world(tmp_path / "world")
+    (world / "02.png").write_bytes(b"\x89PNG")
+    (world / "03.png").unlink()
+    from albef.train.__main__ import main
+
+    config = tiny_world.write_config(tmp_path / "c.json", "retrieval", validation_file="retrieval_val.json")
+    assert main(tiny_world.command(world, config, tmp_path / "out", "retrieval")) == 1
+    message = capsys.readouterr().err
+    assert "retrieval_val.json: " in message and "02.png: cannot be decoded" in message and message.count("\n") == 1
+    assert "(1 more pictures of the validation cannot be had)" in message

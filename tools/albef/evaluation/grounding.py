@@ -14,6 +14,7 @@ from albef.data import Pictures, read_json
 from albef.evaluation.retrieval import encode_pictures
 from albef.gradcam import token_heatmaps
 from albef.model.contrastive import ContrastiveModel
+from albef.records import GROUNDING_RECORD, read_records
 from albef.text import Tokenizer, normalize_caption, pad
 
 Box = list[float]  # x, y, width, height in pixels of the original picture
@@ -66,7 +67,7 @@ def evaluate_grounding(
 ) -> dict[str, float]:  # fmt: skip
     """Percent over a file of expressions with their boxes: ``peak`` (pointing game) and ``box`` (IoU at least 0.5)."""
     root = Path(root)
-    entries = read_json(root / file)[:limit]
+    entries = read_records(root / file, GROUNDING_RECORD)[:limit]
     candidates = read_json(root / detections)
     pictures = pictures or Pictures(root, [entry["image"] for entry in entries], model.config.image_size)
     pixels = pictures.batch(list(range(len(pictures.paths))))

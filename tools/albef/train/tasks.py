@@ -25,6 +25,16 @@ from albef.model import (
     VQAModel,
 )
 from albef.pictures import AugmentedPictures, PictureFiles
+from albef.records import (
+    ENTAILMENT_RECORD,
+    GROUNDING_RECORD,
+    NLVR_RECORD,
+    QUESTION_RECORD,
+    RETRIEVAL_RECORD,
+    DatasetError,
+    Field,
+    read_records,
+)
 from albef.text import Tokenizer
 from albef.train.settings import Settings, read_settings
 from albef.train.settings_file import SettingsError
@@ -34,6 +44,8 @@ class Task:
     """A model with its data. tools/configs/README.md explains the settings."""
 
     name = ""
+    validation_record: tuple[Field, ...] = RETRIEVAL_RECORD
+    """What :meth:`validate` needs of a record."""
 
     def __init__(self, settings: Settings, root: Path, seed: int) -> None:
         self.settings, self.root, self.seed = settings, root, seed
@@ -45,6 +57,9 @@ class Task:
             "dropout": settings.dropout, "initializer_range": settings.initializer_range,
             "cls_id": self.tokenizer.cls_id,
         }  # fmt: skip
+        self._validation: Pictures | None = None
+        if settings.validation_file:
+            self._check_validation()
         self.model, self.batches = self.build()
         for name in settings.frozen:
             if not isinstance(part := getattr(self.model, name, None), nn.Module):
@@ -78,12 +93,22 @@ class Task:
 
     def validation_pictures(self) -> Pictures:
         """Those of the records that :meth:`validate` looks at."""
-        entries = read_json(self.root / self.settings.validation_file)[: self.settings.validation_limit]
-        roots = getattr(self.settings, "image_roots", {})
-        folders = [Path(roots.get(entry.get("dataset", ""), "")) for entry in entries]
-        pairs = zip(folders, entries, strict=True)
-        paths = [str(folder / path) for folder, entry in pairs for path in entry.get("images") or [entry["image"]]]
-        return self.pictures(list(map(picture_file, paths)) if self.name == "entailment" else paths)
+        if self._validation is None:
+            entries = read_records(self.root / self.settings.validation_file, self.validation_record)
+            entries = entries[: self.settings.validation_limit]
+            roots = getattr(self.settings, "image_roots", {})
+            folders = [Path(roots.get(entry.get("dataset", ""), "")) for entry in entries]
+            pairs = zip(folders, entries, strict=True)
+            paths = [str(folder / path) for folder, entry in pairs for path in entry.get("images") or [entry["image"]]]
+            self._validation = self.pictures(list(map(picture_file, paths)) if self.name == "entailment" else paths)
+        return self._validation
+
+    def _check_validation(self) -> None:
+        """Measuring needs every picture, so a broken one is said before the training, not after its first hour."""
+        broken = list(self.validation_pictures().broken.values())
+        if broken:
+            more = f" ({len(broken) - 1} more pictures of the validation cannot be had)" if len(broken) > 1 else ""
+            raise DatasetError(f"{self.settings.validation_file}: {broken[0]}{more}")
 
     def pixels(self, raw: Tensor) -> Tensor:
         return normalize_pixels(raw, self.config.mean, self.config.std)
@@ -146,6 +171,7 @@ class GroundingTask(RetrievalTask):
     """The retrieval model and its losses on referring expressions; no boxes are trained on."""
 
     name = "grounding"
+    validation_record = GROUNDING_RECORD
 
     def validate(self) -> dict[str, float]:
         settings = self.settings
@@ -160,6 +186,7 @@ class GroundingTask(RetrievalTask):
 
 class VQATask(Task):
     name = "vqa"
+    validation_record = QUESTION_RECORD
 
     def build(self):
         settings = self.settings
@@ -214,10 +241,12 @@ class _SentenceTask(Task):
 
 class EntailmentTask(_SentenceTask):
     name = "entailment"
+    validation_record = ENTAILMENT_RECORD
 
 
 class NLVRTask(_SentenceTask):
     name = "nlvr"
+    validation_record = NLVR_RECORD
     read = staticmethod(read_nlvr)
     model_type = NLVRModel
 
