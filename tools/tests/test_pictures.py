@@ -239,3 +239,30 @@ def test_a_broken_picture_of_the_validation_is_said_before_the_training(tmp_path
     message = capsys.readouterr().err
     assert "retrieval_val.json: " in message and "02.png: cannot be decoded" in message and message.count("\n") == 1
     assert "(1 more pictures of the validation cannot be had)" in message
+
+
+def test_official_questions_from_two_folders_train(tmp_path):
+    from albef.train.__main__ import main
+
+    world = tiny_world.make_world(tmp_path / "world")
+    (world / "genome").mkdir()
+    (world / "00.png").rename(world / "genome" / "00.png")
+    entries = json.loads((world / "vqa_train.json").read_text())
+    for entry in entries:
+        if entry["image"] == "00.png":
+            entry |= {"dataset": "vg", "answer": entry["answer"][0]}
+    (world / "vqa_train.json").write_text(json.dumps(entries))
+    settings = {
+        "train_file": ["vqa_train.json"], "answer_list": "answer_list.json", "vqa_root": str(world), "vg_root": "genome",
+        "batch_size_train": 4, "distill": False, "model": tiny_world.SHAPE,
+        "optimizer": {"opt": "adamW", "lr": 1e-3, "weight_decay": 0.02},
+        "schedular": {
+            "sched": "cosine", "lr": 1e-3, "epochs": 1, "min_lr": 1e-4, "decay_rate": 1, "warmup_lr": 1e-4, "warmup_epochs": 1,
+            "cooldown_epochs": 0,
+        },
+    }  # fmt: skip
+    config = tmp_path / "official.yaml"
+    config.write_text(json.dumps(settings))
+    assert main(tiny_world.command(world, config, tmp_path / "out", "vqa")) == 0
+    lines = tiny_world.log(tmp_path / "out")
+    assert lines[-1]["finished"] == 10 and lines[-1]["replaced_items"] == 0

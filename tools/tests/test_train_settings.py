@@ -101,7 +101,8 @@ def test_yaml_numbers_are_numbers_however_they_are_written(written, tmp_path):
 
 
 def test_keys_of_ours_may_stand_in_an_official_file(tmp_path):
-    text = (CONFIGS / "vqa.yaml").read_text() + "accumulate: 8\naugment: none\nflips: false\nbfloat16: true\nclip: 1.0\nmodel: {max_words: 20}\n"
+    ours = "accumulate: 8\naugment: none\nflips: false\nbfloat16: true\nclip: 1.0\nmodel: {max_words: 20}\n"
+    text = (CONFIGS / "vqa.yaml").read_text() + ours
     (tmp_path / "config_bert.json").write_text((CONFIGS / "config_bert.json").read_text())
     s = read_settings("vqa", write(tmp_path, text.replace("distill: True", "distill: False")))
     assert (s.accumulate, s.bfloat16, s.clip, s.model["max_words"], s.alpha) == (8, True, 1.0, 20, 0.0)
