@@ -52,6 +52,17 @@ def test_every_task_trains_validates_and_counts_epochs(task, world, tmp_path):
     assert (tmp_path / "run" / "best.safetensors").exists() == (task != "pretrain")
 
 
+def test_a_frozen_part_stays_and_an_unknown_one_is_named(world, tmp_path, capsys):
+    config = w.write_config(tmp_path / "c.json", "entailment", frozen=["visual_encoder"])
+    assert main(w.command(world, config, tmp_path / "run", "entailment", "--steps", 2)) == 0
+    fresh = build_task("entailment", config, world, 42).model.visual_encoder.state_dict()
+    found = w.state(tmp_path / "run")
+    assert all((found[f"model/visual_encoder.{name}"] == value.numpy()).all() for name, value in fresh.items())
+    w.write_config(config, "entailment", frozen=["eye"])
+    assert main(w.command(world, config, tmp_path / "other", "entailment")) == 1
+    assert f"{config}: key 'frozen'" in capsys.readouterr().err
+
+
 def test_official_rates_follow_epochs_and_stay_inside_them(world, tmp_path):
     config = w.write_config(
         tmp_path / "c.json", "retrieval", schedule="steps", warmup_lr=0.001, warmup_epochs=1, epochs=3, min_lr=0.002

@@ -131,16 +131,17 @@ def test_a_step_of_micro_batches_is_the_mean_of_ranks(world, tmp_path):
 
 
 def test_a_run_of_two_micro_batches_goes_on_in_two_processes(world, cache, tmp_path, monkeypatch):
-    one = w.write_config(tmp_path / "one.json", "vqa")
-    two = w.write_config(tmp_path / "two.json", "vqa", accumulate=2)
+    # Pictures with two questions each fill batches of six, so that an epoch has fewer steps than its questions suggest.
+    one = w.write_config(tmp_path / "one.json", "vqa", batch_size=5)
+    two = w.write_config(tmp_path / "two.json", "vqa", batch_size=5, accumulate=2)
     assert main(w.command(world, two, tmp_path / "whole", "vqa")) == 0
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "save_state", stop_after(6, Run.save_state))
-        main(w.command(world, two, tmp_path / "run", "vqa", "--save-steps", 3))
-    assert read_position(tmp_path / "run" / "state.safetensors").step == 6
+        patch.setattr(Run, "save_state", stop_after(4, Run.save_state))
+        main(w.command(world, two, tmp_path / "run", "vqa", "--save-steps", 2))
+    assert read_position(tmp_path / "run" / "state.safetensors").step == 4
     forked(w.command(world, one, tmp_path / "run", "vqa", "--resume"), cache)
     close(w.state(tmp_path / "whole"), w.state(tmp_path / "run"))
-    assert w.log(tmp_path / "run")[-1]["finished"] == w.log(tmp_path / "whole")[-1]["finished"] == 15
+    assert w.log(tmp_path / "run")[-1]["finished"] == w.log(tmp_path / "whole")[-1]["finished"] == 9
 
 
 def stop_after(step: int, save):

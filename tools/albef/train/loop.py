@@ -8,9 +8,11 @@ compute what one process computes with as many accumulated micro-batches.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -74,7 +76,7 @@ class Run:
         self.processes, self.folder, self.seed, self.length, self.pace = processes, folder, seed, length, pace
         self.writer = writer
         self.micro_batches = self.settings.accumulate * processes.size
-        self.steps_in_epoch = len(task.batches) // self.micro_batches
+        self.steps_in_epoch = 0  # of the epoch that is running
         self._check()
         self.model.to(processes.device)
         if isinstance(self.model, Momentum):
@@ -87,7 +89,7 @@ class Run:
 
     def _check(self) -> None:
         size = self.settings.batch_size * self.micro_batches
-        if not self.steps_in_epoch:
+        if len(self.task.batches) < self.micro_batches:
             raise TrainingError(f"{len(self.task.batches.items)} training items do not fill a step of {size}")
         queue = getattr(self.settings, "queue_size", None)
         if queue is not None and queue % size:
@@ -166,16 +168,13 @@ class Run:
 
     def _train(self) -> bool:
         position = self.position
+        plan = self._plan()
         share, stop = max(self.done, self.processes.sum([self.clock()])[0]), False
         while share < 1 and not stop:
-            plan = self.task.batches.plan(position.epoch)
-            self.steps_in_epoch = len(plan) // self.micro_batches
-            if not self.steps_in_epoch:
-                raise TrainingError(f"epoch {position.epoch} has {len(plan)} batches, a step needs {self.micro_batches}")
-            while share < 1 and not stop and position.batch < self.steps_in_epoch:
-                share, stop = self._step(plan, share)
             if position.batch == self.steps_in_epoch:
                 position.epoch, position.batch = position.epoch + 1, 0
+                plan = self._plan()
+            share, stop = self._step(plan, share)
         if stop and share < 1:
             self.save_model()
             self.save_state()
@@ -184,6 +183,14 @@ class Run:
             return False
         self._finish()
         return True
+
+    def _plan(self) -> list[list[int]]:
+        """The micro-batches of the epoch; what does not fill a step is left out."""
+        plan = self.task.batches.plan(self.position.epoch)
+        self.steps_in_epoch = len(plan) // self.micro_batches
+        if not self.steps_in_epoch:
+            raise TrainingError(f"epoch {self.position.epoch} has {len(plan)} batches, a step needs {self.micro_batches}")
+        return plan
 
     def _step(self, plan: list[list[int]], share: float) -> tuple[float, bool]:
         """One optimiser step. Gives the share of the run that is done, and whether any process got a signal to stop."""
@@ -251,7 +258,11 @@ class Run:
                 if error.item in replaced:
                     raise TrainingError(f"item {error.item} was replaced and is asked for again: {error}") from error
                 replaced.append(error.item)
-                self.progress.write({"replaced": error.item, "reason": str(error)})
+                told = {"replaced": error.item, "reason": str(error)}
+                if self.processes.first:
+                    self.progress.write(told)
+                else:
+                    print(json.dumps(told, ensure_ascii=False), file=sys.stderr, flush=True)
 
     def _stand_in(self, number: int) -> int:
         items, replaced = len(self.task.batches.items), self.position.replaced

@@ -61,10 +61,6 @@ class Task:
         if settings.validation_file:
             self._check_validation()
         self.model, self.batches = self.build()
-        for name in settings.frozen:
-            if not isinstance(part := getattr(self.model, name, None), nn.Module):
-                raise SettingsError(f"key 'frozen': the model of {self.name} has no part {name!r}")
-            part.requires_grad_(False)
 
     def build(self) -> tuple[nn.Module, Batches]:
         raise NotImplementedError
@@ -282,4 +278,9 @@ TASKS: dict[str, type[Task]] = {task.name: task for task in _CLASSES}
 
 def build_task(name: str, config_file: Path, root: Path, seed: int) -> Task:
     torch.manual_seed(seed)
-    return TASKS[name](read_settings(name, config_file), root, seed)
+    task = TASKS[name](read_settings(name, config_file), root, seed)
+    for part in task.settings.frozen:
+        if not isinstance(module := getattr(task.model, part, None), nn.Module):
+            raise SettingsError(f"{config_file}: key 'frozen': the {name} model has no part {part!r}")
+        module.requires_grad_(False)
+    return task
