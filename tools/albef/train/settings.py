@@ -45,6 +45,8 @@ class Settings:
     bfloat16: bool = False
     gradient_checkpointing: bool = False
     quantization_aware: bool = False  # the runtime's int8 arithmetic
+    augment: Literal["none", "pretrain", "finetune", "grounding"] = "none"  # pictures in training
+    flips: bool = True  # whether augmentation mirrors pictures: not where texts say "left"
     frozen: list[str] = field(default_factory=list)  # modules that are not trained: "visual_encoder"
 
     def to_dict(self) -> dict[str, Any]:
