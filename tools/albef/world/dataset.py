@@ -183,6 +183,10 @@ def check_identity(root: Path, seed: int) -> None:
     write_json(path, identity)
 
 
+def _looks(record: dict) -> list[tuple[str, str, str, str]]:
+    return [(o["size"], o["texture"], o["color"], o["shape"]) for o in record["scene"]["objects"]]
+
+
 def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
     """Writes the official lists from the records of all splits."""
     captions = [{"image": r["image"], "caption": r["full"] + r["partial"]} for r in records["train"]]
@@ -195,6 +199,8 @@ def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
             for text in r["full"]
         ],
     )
+    phrases = [{"image": r["image"], "caption": language.phrases(_looks(r))} for r in records["train"]]
+    write_json(root / "phrases_train.json", phrases)
     for split, entries in records.items():
         base = ID_BASE[split]
         if split != "train":
