@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,6 +26,14 @@ def cache_folder() -> Path:
 
 def read_json(path: str | Path) -> list:
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+class SampleError(ValueError):
+    """An item of a dataset, by its number, that cannot be had. The trainer says so once and shows another in its place."""
+
+    def __init__(self, item: int, reason: str) -> None:
+        super().__init__(reason)
+        self.item = item
 
 
 class Pictures:
@@ -59,16 +68,28 @@ class Pictures:
         return torch.from_numpy(self.pixels[np.asarray(numbers)])
 
 
-def shuffled_batches(lengths: list[int], size: int, generator: random.Random) -> list[list[int]]:
+def random_of(*numbers: int) -> np.random.Generator:
+    """Random numbers that are a function of ``numbers`` (a seed, an epoch, …): no state to keep between runs."""
+    return np.random.default_rng(numbers)
+
+
+def shuffled_batches(lengths: list[int], size: int, generator: np.random.Generator) -> list[list[int]]:
     """An epoch of full batches. Items of like length meet (within runs of sixteen batches), which saves padding."""
-    order = list(range(len(lengths)))
-    generator.shuffle(order)
+    order = generator.permutation(len(lengths)).tolist()
     batches = []
     for start in range(0, len(order), 16 * size):
         run = sorted(order[start : start + 16 * size], key=lambda item: lengths[item])
         batches += [run[i : i + size] for i in range(0, len(run) - size + 1, size)]
-    generator.shuffle(batches)
-    return batches
+    return [batches[number] for number in generator.permutation(len(batches))]
+
+
+def shared_runs(groups: Iterable[list[int]], share: int, generator: np.random.Generator) -> list[list[int]]:
+    """Each group in random order, cut into runs of ``share`` items; the runs of all groups in random order."""
+    runs = []
+    for group in groups:
+        order = [group[number] for number in generator.permutation(len(group))]
+        runs += [order[i : i + share] for i in range(0, len(order), share)]
+    return [runs[number] for number in generator.permutation(len(runs))]
 
 
 @dataclass
@@ -91,6 +112,24 @@ def read_captions(
     return items
 
 
+class Batches(Protocol):
+    """What the trainer asks of a task's data. Both answers depend on nothing but the seed and the arguments."""
+
+    items: list  # the records; batches name them by their numbers
+
+    def __len__(self) -> int:
+        """Batches in an epoch, up to what does not fill one."""
+        ...
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """The batches of an epoch, as numbers of items."""
+        ...
+
+    def load(self, numbers: list[int], epoch: int) -> tuple[Tensor, ...]:
+        """A batch as the task's losses take it; :class:`SampleError` names an item that stands in the way."""
+        ...
+
+
 class CaptionBatches:
     """Batches of pictures with a caption each: pixels, ids, mask, picture numbers, and which captions are true of which.
 
@@ -99,24 +138,35 @@ class CaptionBatches:
     """
 
     def __init__(self, items: list[CaptionItem], pictures: Pictures, batch_size: int, seed: int) -> None:
-        self.items, self.pictures, self.batch_size = items, pictures, batch_size
+        self.items, self.pictures, self.batch_size, self.seed = items, pictures, batch_size, seed
         self.numbers = np.array([pictures.index[item.image] for item in items])
-        self.random = random.Random(seed)
         self.captions: dict[int, set[tuple[int, ...]]] = {}
         for number, item in zip(self.numbers.tolist(), items, strict=True):
             self.captions.setdefault(number, set()).update(map(tuple, item.captions))
+        self._drawn: tuple[int, list[list[int]]] = (-1, [])
 
     def __len__(self) -> int:
         return len(self.items) // self.batch_size
 
-    def epoch(self):
-        drawn = [self.random.choice(item.captions) for item in self.items]
-        for batch in shuffled_batches([len(ids) for ids in drawn], self.batch_size, self.random):
-            numbers = self.numbers[batch]
-            ids, mask = pad([drawn[item] for item in batch])
-            texts = [tuple(drawn[item]) for item in batch]
-            true = torch.tensor([[text in self.captions[number] for text in texts] for number in numbers.tolist()])
-            yield self.pictures.batch(numbers), ids, mask, torch.from_numpy(numbers), true
+    def drawn(self, epoch: int) -> list[list[int]]:
+        """The caption of each item that an epoch shows."""
+        if self._drawn[0] != epoch:
+            chances = random_of(self.seed, epoch, 0).random(len(self.items)).tolist()
+            pairs = zip(self.items, chances, strict=True)
+            self._drawn = (epoch, [item.captions[int(chance * len(item.captions))] for item, chance in pairs])
+        return self._drawn[1]
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        lengths = [len(ids) for ids in self.drawn(epoch)]
+        return shuffled_batches(lengths, self.batch_size, random_of(self.seed, epoch, 1))
+
+    def load(self, numbers: list[int], epoch: int) -> tuple[Tensor, ...]:
+        drawn = self.drawn(epoch)
+        pictures = self.numbers[numbers]
+        ids, mask = pad([drawn[item] for item in numbers])
+        texts = [tuple(drawn[item]) for item in numbers]
+        true = torch.tensor([[text in self.captions[number] for text in texts] for number in pictures.tolist()])
+        return self.pictures.batch(pictures), ids, mask, torch.from_numpy(pictures), true
 
 
 @dataclass
@@ -128,9 +178,13 @@ class QuestionItem:
 
 
 def read_questions(
-    root: str | Path, files: list[str], tokenizer: Tokenizer, max_words: int = 30, max_tokens: int | None = 25
-) -> list[QuestionItem]:
-    """VQA files: ``answer`` is a list (weights are shares) or, for Visual Genome, one string of weight 0.5."""
+    root: str | Path, files: list[str], tokenizer: Tokenizer, max_words: int = 30, max_tokens: int | None = 25,
+    roots: dict[str, str] | None = None,
+) -> list[QuestionItem]:  # fmt: skip
+    """VQA files: ``answer`` is a list (weights are shares) or, for Visual Genome, one string of weight 0.5.
+
+    ``roots`` names the folder of a record's picture by its ``dataset``.
+    """
     items = []
     for file in files:
         for entry in read_json(Path(root) / file):
@@ -140,7 +194,8 @@ def read_questions(
             else:
                 answers = [(answer, given.count(answer) / len(given)) for answer in dict.fromkeys(given)]
             ids = tokenizer.encode(normalize_question(entry["question"], max_words), max_tokens)
-            items.append(QuestionItem(entry["image"], ids, answers, entry["question_id"]))
+            folder = (roots or {}).get(entry.get("dataset", ""), "")
+            items.append(QuestionItem(str(Path(folder) / entry["image"]), ids, answers, entry["question_id"]))
     return items
 
 
@@ -157,7 +212,7 @@ class QuestionBatches:
         seed: int,
     ) -> None:
         self.items, self.pictures, self.batch_size, self.share = items, pictures, batch_size, share
-        self.random = random.Random(seed)
+        self.seed = seed
         answers = {answer for item in items for answer, _ in item.answers}
         self.answer_ids = {answer: tokenizer.encode(answer + "[SEP]") for answer in answers}
         self.groups: dict[str, list[int]] = {}
@@ -167,25 +222,24 @@ class QuestionBatches:
     def __len__(self) -> int:
         return len(self.items) // self.batch_size
 
-    def epoch(self):
-        runs = []
-        for group in self.groups.values():
-            self.random.shuffle(group)
-            runs += [group[i : i + self.share] for i in range(0, len(group), self.share)]
-        self.random.shuffle(runs)
+    def plan(self, epoch: int) -> list[list[int]]:
+        return [[number for run in batch for number in run] for batch in self._batches(random_of(self.seed, epoch))]
+
+    def _batches(self, generator: np.random.Generator) -> Iterator[list[list[int]]]:
         batch: list[list[int]] = []
         count = 0
-        for run in runs:
+        for run in shared_runs(self.groups.values(), self.share, generator):
             batch.append(run)
             count += len(run)
             if count >= self.batch_size:
-                yield self._collate(batch)
+                yield batch
                 batch, count = [], 0
 
-    def _collate(self, runs: list[list[int]]) -> tuple[Tensor, ...]:
-        items = [self.items[number] for run in runs for number in run]
-        pictures = torch.tensor([row for row, run in enumerate(runs) for _ in run])
-        pixels = self.pictures.batch([self.pictures.index[self.items[run[0]].image] for run in runs])
+    def load(self, numbers: list[int], epoch: int) -> tuple[Tensor, ...]:
+        items = [self.items[number] for number in numbers]
+        distinct = {image: row for row, image in enumerate(dict.fromkeys(item.image for item in items))}
+        pictures = torch.tensor([distinct[item.image] for item in items])
+        pixels = self.pictures.batch([self.pictures.index[image] for image in distinct])
         ids, mask = pad([item.question for item in items])
         answers = [(row, answer, weight) for row, item in enumerate(items) for answer, weight in item.answers]
         answer_ids, answer_mask = pad([self.answer_ids[answer] for _, answer, _ in answers])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +116,6 @@ class SentenceBatches:
 
     def __init__(self, items: list[SentenceItem], pictures: Pictures, batch_size: int, share: int, seed: int) -> None:
         self.items, self.pictures, self.batch_size, self.share, self.seed = items, pictures, batch_size, share, seed
-        self.begun = 0
 
     def __len__(self) -> int:
         return len(self.items) // self.batch_size
@@ -134,9 +132,3 @@ class SentenceBatches:
     def load(self, numbers: list[int], epoch: int) -> tuple[Tensor, ...]:
         """A batch as :func:`collate` gives it."""
         return collate([self.items[number] for number in numbers], self.pictures)
-
-    def epoch(self) -> Iterator[tuple[Tensor, ...]]:
-        """The batches of the next epoch."""
-        epoch, self.begun = self.begun, self.begun + 1
-        for numbers in self.plan(epoch):
-            yield self.load(numbers, epoch)

@@ -201,7 +201,8 @@ def test_official_files_hold_every_name_and_shared_tensors_once(kind, tmp_path):
     assert set(read_checkpoint(tmp_path / "ddp.pth").tensors) == set(content["model"])
 
 
-def task(model: torch.nn.Module, name: str, config=CONFIG, **settings: object) -> SimpleNamespace:
+def task(model: torch.nn.Module, name: str, config=CONFIG, twins_from_constructor: bool = False) -> SimpleNamespace:
+    settings = SimpleNamespace(twins_from_constructor=twins_from_constructor)
     return SimpleNamespace(model=model, name=name, config=config, settings=settings)
 
 

@@ -311,7 +311,10 @@ def test_batches_mark_the_captions_that_the_data_lists_for_a_picture(tmp_path, m
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     items = [CaptionItem("a.png", [[2, 5]]), CaptionItem("b.png", [[2, 5], [2, 6]]), CaptionItem("a.png", [[2, 7]])]
     pictures = Pictures(tmp_path, [item.image for item in items], 4)
-    for _, ids, _, numbers, true in CaptionBatches(items, pictures, 3, seed=1).epoch():
+    batches = CaptionBatches(items, pictures, 3, seed=1)
+    plan = batches.plan(0)
+    assert [len(numbers) for numbers in plan] == [3]
+    for _, ids, _, numbers, true in (batches.load(numbers, 0) for numbers in plan):
         for row, number in enumerate(numbers.tolist()):
             for column, text in enumerate(ids.tolist()):
                 listed = any(text in item.captions for item in items if pictures.index[item.image] == number)

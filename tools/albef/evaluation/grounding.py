@@ -74,16 +74,16 @@ def evaluate_grounding(
     texts = [tokenizer.encode(normalize_caption(entry["text"], model.config.max_words)) for entry in entries]
     sizes = {}
     for path in pictures.paths:
-        with Image.open(root / path) as picture:
+        with Image.open(pictures.root / path) as picture:
             sizes[path] = picture.size
     was_training = model.training
     model.eval()
     peaks, boxes = 0, 0
     for start in range(0, len(entries), batch):
         part = entries[start : start + batch]
-        ids, mask = pad(texts[start : start + batch])
+        ids, mask = (each.to(image_tokens.device) for each in pad(texts[start : start + batch]))
         rows = torch.tensor([pictures.index[entry["image"]] for entry in part])
-        maps = token_heatmaps(model, image_tokens[rows], ids, mask, layer).mean(1)
+        maps = token_heatmaps(model, image_tokens[rows], ids, mask, layer).mean(1).cpu()
         for entry, heatmap in zip(part, maps, strict=True):
             large = upsample(heatmap, *sizes[entry["image"]])
             given = candidates[entry["image"]]

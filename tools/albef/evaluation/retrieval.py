@@ -16,7 +16,10 @@ from albef.text import Tokenizer, normalize_caption, pad
 def encode_pictures(model: ContrastiveModel, pixels: Tensor, batch: int = 64) -> tuple[Tensor, Tensor]:
     """uint8 [N, R, R, 3] -> image tokens [N, S, D] and features [N, E]."""
     config = model.config
-    parts = [model.encode_image(normalize_pixels(part, config.mean, config.std)) for part in pixels.split(batch)]
+    device = next(model.parameters()).device
+    parts = [
+        model.encode_image(normalize_pixels(part.to(device), config.mean, config.std)) for part in pixels.split(batch)
+    ]
     return torch.cat([tokens for tokens, _ in parts]), torch.cat([feature for _, feature in parts])
 
 
@@ -30,7 +33,7 @@ def rerank(
     for by_text, table in ((False, similarity), (True, similarity.t())):
         best = table.topk(k, dim=1).indices
         out = torch.full_like(table, -100.0)
-        rows = torch.arange(len(table))[:, None].expand_as(best)
+        rows = torch.arange(len(table), device=table.device)[:, None].expand_as(best)
         texts, images = (rows, best) if by_text else (best, rows)
         logits = []
         for text, image in zip(texts.flatten().split(chunk), images.flatten().split(chunk), strict=True):
@@ -72,18 +75,17 @@ def evaluate_retrieval(
         captions = [entry["caption"]] if isinstance(entry["caption"], str) else entry["caption"]
         texts += [tokenizer.encode(normalize_caption(text, model.config.max_words), max_tokens) for text in captions]
         text_image += [number] * len(captions)
-    ids, mask = pad(texts)
+    ids, mask = (each.to(next(model.parameters()).device) for each in pad(texts))
     was_training = model.training
     model.eval()
     image_tokens, image_features = encode_pictures(model, pixels)
     with torch.no_grad():
         text_tokens, text_features = model.encode_text(ids, mask)
     similarity = image_features @ text_features.t()
-    result = {
-        f"itc_{name}": value for name, value in recalls(similarity.numpy(), similarity.t().numpy(), text_image).items()
-    }
+    table = similarity.cpu().numpy()
+    result = {f"itc_{name}": value for name, value in recalls(table, table.T, text_image).items()}
     if k_test > 0:
         i2t, t2i = rerank(model, image_tokens, text_tokens, mask, similarity, min(k_test, *similarity.shape))
-        result |= recalls(i2t.numpy(), t2i.numpy(), text_image)
+        result |= recalls(i2t.cpu().numpy(), t2i.cpu().numpy(), text_image)
     model.train(was_training)
     return result

@@ -23,6 +23,7 @@ def evaluate_sentences(
     read = read_nlvr if isinstance(model, NLVRModel) else read_entailment
     items = read(root, [file], tokenizer, model.config.max_words, limit)
     pictures = pictures or Pictures(root, pictures_of(items), model.config.image_size)
+    device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     right: dict[str, list[bool]] = {}
@@ -30,7 +31,7 @@ def evaluate_sentences(
     order = sorted(items, key=lambda item: item.images)
     for start in range(0, len(order), batch):
         part: list[SentenceItem] = order[start : start + batch]
-        pixels, ids, mask, rows, labels = collate(part, pictures)
+        pixels, ids, mask, rows, labels = (each.to(device) for each in collate(part, pictures))
         logits = model.logits(normalize_pixels(pixels, model.config.mean, model.config.std), ids, mask, rows)
         for item, correct in zip(part, (logits.argmax(1) == labels).tolist(), strict=True):
             right.setdefault(item.kind, []).append(correct)
@@ -43,12 +44,13 @@ def evaluate_sentences(
 @torch.no_grad()
 def evaluate_assignment(
     model: NLVRPretrainModel, tokenizer: Tokenizer, root: str | Path, file: str, *, limit: int | None = None,
-    batch: int = 64, seed: int = 1,
+    batch: int = 64, seed: int = 1, pictures: Pictures | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Percent of captions that are assigned to left, right or neither picture rightly; pictures are drawn with ``seed``."""
     items = read_captions(root, [file], tokenizer, model.config.max_words, None)[:limit]
-    pictures = Pictures(root, [item.image for item in items], model.config.image_size)
-    generator = torch.Generator().manual_seed(seed)
+    pictures = pictures or Pictures(root, [item.image for item in items], model.config.image_size)
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
     was_training = model.training
     model.eval()
     right = seen = 0
@@ -56,8 +58,8 @@ def evaluate_assignment(
         part = items[start : start + batch]
         if len(part) < 3:
             break  # No two other pictures to draw.
-        pixels = pictures.batch([pictures.index[item.image] for item in part])
-        ids, mask = pad([item.captions[0] for item in part])
+        pixels = pictures.batch([pictures.index[item.image] for item in part]).to(device)
+        ids, mask = (each.to(device) for each in pad([item.captions[0] for item in part]))
         image_tokens = model.visual_encoder(normalize_pixels(pixels, model.config.mean, model.config.std))
         rows, labels = model.assign(image_tokens, generator)
         right += int((model.logits(image_tokens, ids, mask, rows).argmax(1) == labels).sum())

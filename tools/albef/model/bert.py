@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from albef.model.attention import attend
+from albef.model.recompute import Recomputable
 
 EPSILON = 1e-12
 
@@ -98,7 +99,7 @@ class Intermediate(nn.Module):
         return F.gelu(self.dense(x))
 
 
-class Layer(nn.Module):
+class Layer(Recomputable):
     def __init__(self, width: int, memory_width: int, heads: int, fuses: bool, dropout: float) -> None:
         super().__init__()
         self.attention = Attention(width, width, heads, dropout)

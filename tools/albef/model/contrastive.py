@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from albef.model.bert import Bert, BertLanguageModel, initialize_bert
 from albef.model.config import ModelConfig
 from albef.model.vision import VisionTransformer
+from albef.processes import gather_rows
 
 
 class Momentum:
@@ -18,6 +21,7 @@ class Momentum:
 
     twin_names: tuple[str, ...] = ()
     momentum: float = 0.995
+    pending: list[tuple[Tensor, ...]] | None = None  # features that wait for the end of a step; None outside of one
 
     def build_twins(self: nn.Module) -> None:
         for name in self.twin_names:
@@ -31,10 +35,32 @@ class Momentum:
 
     @torch.no_grad()
     def update_twins(self: nn.Module) -> None:
-        """p_m <- 0.995 p_m + 0.005 p, over parameters only; tied tensors once."""
-        self._update_twins(1.0 - self.momentum)
+        """p_m <- 0.995 p_m + 0.005 p, over parameters only; tied tensors once. Nothing happens inside ``one_step``."""
+        if self.pending is None:
+            self._update_twins(1.0 - self.momentum)
+
+    @contextmanager
+    def one_step(self: nn.Module) -> Iterator[None]:
+        """Forward passes inside are the micro-batches of one optimiser step, each as good as a process of its own.
+
+        Twins move once, before the first pass; features enter the queues after the last, in the order of the passes and,
+        with several processes, of their ranks: no pass finds those of another as negatives.
+        """
+        self.update_twins()
+        self.pending = []
+        try:
+            yield
+            features, self.pending = self.pending, None
+            self.finish_step(features)
+        finally:
+            self.pending = None
+
+    def finish_step(self, features: list[tuple[Tensor, ...]]) -> None:
+        """Takes what the passes of a step left in ``pending``."""
 
     def _update_twins(self: nn.Module, weight: float) -> None:
+        if not hasattr(self, f"{self.twin_names[0]}_m"):
+            return
         students, twins = [], []
         for name in self.twin_names:
             students += list(getattr(self, name).parameters())
@@ -170,17 +196,30 @@ class ContrastiveModel(nn.Module, Momentum):
         return loss, image_scores[:, :batch].detach(), text_scores[:, :batch].detach()
 
     @torch.no_grad()
-    def enqueue(self, image_m: Tensor, text_m: Tensor) -> slice:
-        """Overwrites the oldest columns of both queues with the batch's teacher features; gives the columns."""
+    def enqueue(self, image_m: Tensor, text_m: Tensor, *identity: Tensor) -> None:
+        """Overwrites the oldest columns of both queues with the batch's teacher features [B, E], of all processes.
+
+        ``identity`` [B]: where the model has a queue of picture numbers, those of the batch. Inside ``one_step`` features
+        wait for its end.
+        """
+        if self.pending is not None:
+            self.pending.append((image_m, text_m, *identity))
+        else:
+            self.finish_step([(image_m, text_m, *identity)])
+
+    @torch.no_grad()
+    def finish_step(self, features: list[tuple[Tensor, ...]]) -> None:
+        image_m, text_m, *identity = (gather_rows(torch.cat(parts)) for parts in zip(*features, strict=True))
         batch = len(image_m)
         if self.queue_size % batch:
-            raise ValueError(f"queue size {self.queue_size} is not a multiple of the batch size {batch}")
+            raise ValueError(f"queue size {self.queue_size} is not a multiple of the batch size {batch} of a step")
         start = int(self.queue_ptr)
         columns = slice(start, start + batch)
         self.image_queue[:, columns] = image_m.t()
         self.text_queue[:, columns] = text_m.t()
+        for numbers in identity:
+            self.idx_queue[0, columns] = numbers
         self.queue_ptr[0] = (start + batch) % self.queue_size
-        return columns
 
     def matching_rows(
         self, image_scores: Tensor, text_scores: Tensor, same: Tensor, generator: torch.Generator | None = None

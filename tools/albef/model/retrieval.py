@@ -33,7 +33,7 @@ class RetrievalModel(ContrastiveModel):
         positives = (identity[:, None] == torch.cat([identity[None], self.idx_queue], dim=1)).to(image.dtype)
         hard = positives / positives.sum(1, keepdim=True)
         contrastive, image_scores, text_scores = self.contrast(image, text, image_m, text_m, hard, alpha)
-        self.idx_queue[0, self.enqueue(image_m, text_m)] = identity
+        self.enqueue(image_m, text_m, identity)
 
         if true is not None:
             same = same | true

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from albef.model.attention import attend
 from albef.model.config import ModelConfig
+from albef.model.recompute import Recomputable
 
 EPSILON = 1e-6
 
@@ -65,7 +66,7 @@ class MLP(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-class Block(nn.Module):
+class Block(Recomputable):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=EPSILON)

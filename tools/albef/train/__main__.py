@@ -1,140 +1,117 @@
-"""Trains one model: ``python -m albef.train --task pretrain --config tools/configs/small_pretrain.json --output FOLDER``."""
+"""Trains one model: ``python -m albef.train --task pretrain --config tools/configs/small_pretrain.json --output FOLDER``.
+
+``torchrun --nproc-per-node N -m albef.train …`` trains with N processes, which compute what one does with N times the
+``accumulate``. ``--resume`` goes on with a run that was stopped or killed.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
+import signal
+import sys
 from pathlib import Path
 
 import torch
 
-from albef.checkpoint import save_checkpoint
 from albef.data import cache_folder
-from albef.optim import build_optimizer, ramped_alpha, smooth_rate
+from albef.processes import Processes, join_processes
 from albef.train.initial import initialize
-from albef.train.tasks import TASKS, Task, build_task
+from albef.train.loop import Length, Pace, Run, TrainingError
+from albef.train.progress import Progress, load_tensorboard
+from albef.train.settings_file import SettingsError
+from albef.train.state import StateError, read_position
+from albef.train.tasks import TASKS, build_task
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m albef.train", description=__doc__)
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m albef.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--task", choices=sorted(TASKS), required=True)
-    parser.add_argument("--config", type=Path, required=True, help="shape and hyper-parameters (JSON)")
+    parser.add_argument("--config", type=Path, required=True, help="settings: ours (JSON or YAML) or official YAML")
     parser.add_argument("--data", type=Path, default=cache_folder() / "world", help="dataset folder (%(default)s)")
-    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints and the log")
+    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints, state and log")
     parser.add_argument("--init", type=Path, help="start weights: a checkpoint of this or of an earlier task")
     parser.add_argument("--deit", type=Path, help="DeiT weights (.pth) for the image encoder, before --init")
     parser.add_argument("--bert", type=Path, help="BERT weights (.bin, .pth, .safetensors) for the texts, before --init")
+    parser.add_argument("--resume", action="store_true", help="go on where the state in the output folder is, if there is one")
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, help="length of the run in steps; default: epochs of the configuration")
-    parser.add_argument("--minutes", type=float, help="length of the run in minutes instead: rates follow the clock")
-    parser.add_argument("--report-every", type=float, default=10.0, help="seconds between progress lines")
-    parser.add_argument("--validate-every", type=float, default=240.0, help="seconds between validations")
-    return parser.parse_args()
+    parser.add_argument("--threads", type=int, default=2, help="of each process (%(default)s)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="length of the run in steps; default: epochs of the configuration")
+    length.add_argument("--minutes", type=float, help="length in minutes: rates follow the clock, so no two runs are equal")
+    parser.add_argument("--report-every", type=float, default=10.0, help="seconds between progress lines (%(default)s)")
+    parser.add_argument("--validate-every", type=float, default=240.0, help="seconds between validations (%(default)s)")
+    parser.add_argument("--save-every", type=float, default=300.0, help="seconds between states (%(default)s)")
+    parser.add_argument("--save-steps", type=int, help="steps between states, instead")
+    parser.add_argument(
+        "--tensorboard", action=argparse.BooleanOptionalAction, default=None, help="default: if the package is installed"
+    )
+    options = parser.parse_args(arguments)
+    for name in ("steps", "minutes", "save_steps"):
+        if (value := getattr(options, name)) is not None and value <= 0:
+            parser.error(f"--{name.replace('_', '-')} must be greater than 0")
+    return options
 
 
-class Run:
-    """The loop: optimiser, rates, progress lines, validation, checkpoints."""
+def build_run(options: argparse.Namespace, processes: Processes) -> Run:
+    """The task with its data, ready to train."""
+    with processes.first_goes_ahead():
+        task = build_task(options.task, options.config, options.data, options.seed)
+    writer = None
+    if processes.first and options.tensorboard is not False:
+        writer = load_tensorboard()
+        if writer is None and options.tensorboard:
+            raise TrainingError("--tensorboard needs the package tensorboard (pip install tensorboard)")
+    pace = Pace(options.report_every, options.validate_every, options.save_every, options.save_steps)
+    return Run(task, processes, options.output, options.seed, Length(options.steps, options.minutes), pace, writer)
 
-    def __init__(self, options: argparse.Namespace, task: Task) -> None:
-        self.options, self.task, self.settings = options, task, task.settings
-        self.optimizer = build_optimizer(task.model, self.settings["lr"], self.settings["weight_decay"])
-        self.steps = options.steps or self.settings["epochs"] * len(task.batches)
-        self.step, self.samples, self.begun = 0, 0, time.monotonic()
-        self.sums: dict[str, float] = {}
-        self.since = 0
-        options.output.mkdir(parents=True, exist_ok=True)
-        self.log = (options.output / "log.jsonl").open("a")
 
-    @property
-    def progress(self) -> float:
-        if self.options.minutes:
-            return min(1.0, (time.monotonic() - self.begun) / (60 * self.options.minutes))
-        return self.step / self.steps
+def train(options: argparse.Namespace, processes: Processes) -> int:
+    """The exit code: 0, or 128 and the signal's number after a stop."""
+    run = build_run(options, processes)
+    if not options.resume and run.state_file.exists() and not read_position(run.state_file).finished:
+        raise StateError(f"{run.state_file}: a run stopped here: add --resume to go on, or remove the file to begin anew")
+    resumed = options.resume and run.resume()
+    if resumed and run.position.finished:
+        print(f"{run.state_file}: this run is finished")
+        return 0
 
-    def train(self) -> None:
-        task, settings = self.task, self.settings
-        reported = validated = time.monotonic()
-        task.model.train()
-        epoch = 0
-        while True:
-            for number, batch in enumerate(task.batches.epoch()):
-                if self.progress >= 1:
-                    self.finish()
-                    return
-                alpha = ramped_alpha(settings.get("alpha", 0.0), epoch, number, len(task.batches))
-                self.update(batch, alpha)
-                now = time.monotonic()
-                if now - reported >= self.options.report_every:
-                    self.report(epoch)
-                    reported = now
-                if now - validated >= self.options.validate_every:
-                    self.save()
-                    self.write({"validation": task.validate(), "step": self.step, "minutes": (now - self.begun) / 60})
-                    validated = reported = time.monotonic()
-            epoch += 1
-
-    def update(self, batch: tuple, alpha: float) -> None:
-        settings = self.settings
-        rate = smooth_rate(self.progress, lr=settings["lr"], min_lr=settings["min_lr"], warmup=settings["warmup"])
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.get("bfloat16", False)):
-            losses = self.task.losses(batch, alpha)
-        loss = sum(losses.values())
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if settings.get("clip"):
-            torch.nn.utils.clip_grad_norm_(self.task.model.parameters(), settings["clip"], foreach=True)
-        self.optimizer.step()
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.item()
-        self.step += 1
-        self.since += 1
-        self.samples += len(batch[1])
-
-    def report(self, epoch: int) -> None:
-        elapsed = time.monotonic() - self.begun
-        left = elapsed * (1 - self.progress) / max(self.progress, 1e-6)
-        losses = {name: round(value / self.since, 4) for name, value in self.sums.items()}
-        self.write({
-            "step": self.step, "epoch": epoch, "rate": round(self.samples / elapsed, 1), "left": f"{left / 60:.1f} min",
-            "lr": f"{self.optimizer.param_groups[0]['lr']:.2e}", **losses,
+    def begin(progress: Progress) -> None:
+        if resumed:
+            progress.write({"resumed": run.position.step, "epoch": run.position.epoch})
+            return
+        parameters = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
+        progress.write({
+            "task": run.task.name, "parameters": parameters, "batches": len(run.task.batches), "seed": options.seed,
+            "processes": processes.size, "accumulate": run.settings.accumulate,
         })  # fmt: skip
-        self.sums, self.since = {}, 0
+        try:
+            reports = initialize(run.task, deit=options.deit, bert=options.bert, init=options.init)
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
+        for report in reports:
+            progress.write({"init": report.source, "report": report.text().splitlines()[1:]})
 
-    def write(self, values: dict) -> None:
-        line = json.dumps(values)
-        print(line, flush=True)
-        self.log.write(line + "\n")
-        self.log.flush()
-
-    def save(self) -> None:
-        task = self.task
-        path = self.options.output / "model.safetensors"
-        save_checkpoint(path, task.model, task.name, task.tokenizer.vocabulary, task.answers)
-
-    def finish(self) -> None:
-        self.save()
-        minutes = (time.monotonic() - self.begun) / 60
-        self.write(
-            {"finished": self.step, "samples": self.samples, "minutes": minutes, "validation": self.task.validate()}
-        )
+    return 0 if run.train(begin) else 128 + (run.signal or signal.SIGTERM)
 
 
-def main() -> None:
-    options = parse()
+def main(arguments: list[str] | None = None) -> int:
+    """Trains; an expected error is one line on standard error."""
+    options = parse(arguments)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    task = build_task(options.task, options.config, options.data, options.seed)
-    run = Run(options, task)
-    parameters = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
-    run.write({"task": task.name, "parameters": parameters, "batches": len(task.batches), "seed": options.seed})
-    for report in initialize(task, deit=options.deit, bert=options.bert, init=options.init):
-        run.write({"init": report.source, "report": report.text().splitlines()[1:]})
-    run.train()
+    processes = join_processes(options.device)
+    try:
+        return train(options, processes)
+    except (OSError, SettingsError, StateError, TrainingError) as error:
+        print(f"albef.train: {error}", file=sys.stderr)
+        return 1
+    finally:
+        processes.close()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

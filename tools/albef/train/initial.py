@@ -41,7 +41,7 @@ def initialize(
     if init:
         report = load_into(model, convert(read_checkpoint(init).tensors, task.name, config), str(init))
         report.require()
-        if twins and not task.settings.get("twins_from_constructor", False):
+        if twins and not task.settings.twins_from_constructor:
             copy_fresh_twins(model, report)
         reports.append(report)
     return reports

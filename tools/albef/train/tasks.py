@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from albef.data import CaptionBatches, Pictures, QuestionBatches, read_captions, read_json, read_questions
-from albef.data_pairs import SentenceBatches, pictures_of, read_entailment, read_nlvr
+from albef.data import Batches, CaptionBatches, Pictures, QuestionBatches, read_captions, read_json, read_questions
+from albef.data_pairs import SentenceBatches, picture_file, pictures_of, read_entailment, read_nlvr
 from albef.evaluation.grounding import evaluate_grounding
 from albef.evaluation.retrieval import evaluate_retrieval
 from albef.evaluation.sentences import evaluate_assignment, evaluate_sentences
@@ -26,28 +25,28 @@ from albef.model import (
 )
 from albef.text import Tokenizer
 from albef.train.frozen import RememberedTokens, remembers
+from albef.train.settings import Settings, read_settings
+from albef.train.settings_file import SettingsError
 
 
 class Task:
-    """A model with its data. ``settings`` is the configuration file: see tools/configs/README.md for every key."""
+    """A model with its data. tools/configs/README.md explains the settings."""
 
     name = ""
 
-    def __init__(self, settings: dict, root: Path, seed: int) -> None:
+    def __init__(self, settings: Settings, root: Path, seed: int) -> None:
         self.settings, self.root, self.seed = settings, root, seed
-        self.tokenizer = Tokenizer.from_file(root / settings["vocabulary"])
-        shape = settings["model"] | {"vocab_size": len(self.tokenizer.vocabulary)}
+        self.tokenizer = Tokenizer.from_file(root / settings.vocabulary)
+        shape = settings.model | {"vocab_size": len(self.tokenizer.vocabulary)}
         self.config = ModelConfig.from_dict(shape)
         self.answers: list[str] | None = None
         self.options = {
-            "dropout": settings["dropout"], "initializer_range": settings["initializer_range"],
+            "dropout": settings.dropout, "initializer_range": settings.initializer_range,
             "cls_id": self.tokenizer.cls_id,
         }  # fmt: skip
         self.model, self.batches = self.build()
-        for name in settings.get("frozen") or ():
-            getattr(self.model, name).requires_grad_(False)
 
-    def build(self) -> tuple[nn.Module, CaptionBatches | QuestionBatches | SentenceBatches]:
+    def build(self) -> tuple[nn.Module, Batches]:
         raise NotImplementedError
 
     def losses(self, batch: tuple[Tensor, ...], alpha: float) -> dict[str, Tensor]:
@@ -56,28 +55,48 @@ class Task:
     def validate(self) -> dict[str, float]:
         raise NotImplementedError
 
+    def score(self, validation: dict[str, float]) -> float:
+        """What of :meth:`validate` says which of two checkpoints is better: accuracy, where there is one."""
+        return validation["accuracy"]
+
+    def pictures(self, paths: list[str]) -> Pictures:
+        """Pictures by their paths in dataset files."""
+        return Pictures(self.root / self.settings.image_root, paths, self.config.image_size)
+
+    def validation_pictures(self) -> Pictures:
+        """Those of the records that :meth:`validate` looks at."""
+        entries = read_json(self.root / self.settings.validation_file)[: self.settings.validation_limit]
+        roots = getattr(self.settings, "image_roots", {})
+        folders = [Path(roots.get(entry.get("dataset", ""), "")) for entry in entries]
+        pairs = zip(folders, entries, strict=True)
+        paths = [str(folder / path) for folder, entry in pairs for path in entry.get("images") or [entry["image"]]]
+        return self.pictures(list(map(picture_file, paths)) if self.name == "entailment" else paths)
+
     def pixels(self, raw: Tensor) -> Tensor:
         return normalize_pixels(raw, self.config.mean, self.config.std)
 
 
 class _CaptionTask(Task):
     def _contrastive_options(self) -> dict:
-        names = ("queue_size", "easy_negatives")
-        return {name: self.settings[name] for name in names if name in self.settings}
+        return {name: getattr(self.settings, name) for name in ("queue_size", "easy_negatives", "temperature")}
 
     def _caption_batches(self, max_tokens: int | None) -> CaptionBatches:
         settings = self.settings
-        items = read_captions(self.root, settings["train_files"], self.tokenizer, self.config.max_words, max_tokens)
-        pictures = Pictures(self.root, [item.image for item in items], self.config.image_size)
-        return CaptionBatches(items, pictures, settings["batch_size"], self.seed)
+        items = read_captions(self.root, settings.train_files, self.tokenizer, self.config.max_words, max_tokens)
+        pictures = self.pictures([item.image for item in items])
+        return CaptionBatches(items, pictures, settings.batch_size, self.seed)
 
     def validate(self) -> dict[str, float]:
         settings = self.settings
         scores = evaluate_retrieval(
-            self.model, self.tokenizer, str(self.root), settings["validation_file"],
-            k_test=settings["validation_k"], limit=settings["validation_limit"],
+            self.model, self.tokenizer, str(self.root), settings.validation_file,
+            k_test=settings.validation_k, limit=settings.validation_limit, pictures=self.validation_pictures(),
         )  # fmt: skip
-        return {name: scores[name] for name in ("itc_txt_r1", "itc_img_r1", "txt_r1", "img_r1")}
+        return {name: scores[name] for name in ("itc_txt_r1", "itc_img_r1", "txt_r1", "img_r1") if name in scores}
+
+    def score(self, validation):
+        names = ("txt_r1", "img_r1") if "txt_r1" in validation else ("itc_txt_r1", "itc_img_r1")
+        return sum(validation[name] for name in names) / 2
 
 
 class PretrainTask(_CaptionTask):
@@ -87,7 +106,7 @@ class PretrainTask(_CaptionTask):
         settings = self.settings
         batches = self._caption_batches(max_tokens=25)
         model = PretrainModel(
-            self.config, **self._contrastive_options(), mlm_probability=settings["mlm_probability"],
+            self.config, **self._contrastive_options(), mlm_probability=settings.mlm_probability,
             mask_id=self.tokenizer.mask_id, **self.options,
         )  # fmt: skip
         return model, batches
@@ -118,8 +137,12 @@ class GroundingTask(RetrievalTask):
     def validate(self) -> dict[str, float]:
         settings = self.settings
         return evaluate_grounding(
-            self.model, self.tokenizer, self.root, settings["validation_file"], limit=settings["validation_limit"]
-        )
+            self.model, self.tokenizer, self.root, settings.validation_file, limit=settings.validation_limit,
+            pictures=self.validation_pictures(),
+        )  # fmt: skip
+
+    def score(self, validation):
+        return validation["box"]
 
 
 class VQATask(Task):
@@ -127,13 +150,13 @@ class VQATask(Task):
 
     def build(self):
         settings = self.settings
-        items = read_questions(self.root, settings["train_files"], self.tokenizer)
-        pictures = Pictures(self.root, [item.image for item in items], self.config.image_size)
-        self.answers = read_json(self.root / settings["answer_file"])
+        items = read_questions(self.root, settings.train_files, self.tokenizer, roots=settings.image_roots)
+        pictures = self.pictures([item.image for item in items])
+        self.answers = read_json(self.root / settings.answer_file)
         batches = QuestionBatches(
-            items, pictures, self.tokenizer, settings["batch_size"], settings["questions_per_picture"], self.seed
+            items, pictures, self.tokenizer, settings.batch_size, settings.questions_per_picture, self.seed
         )
-        return VQAModel(self.config, twins=settings["alpha"] > 0, **self.options), batches
+        return VQAModel(self.config, twins=settings.alpha > 0, **self.options), batches
 
     def losses(self, batch, alpha):
         raw, ids, mask, answer_ids, answer_mask, weights, rows, pictures = batch
@@ -142,8 +165,9 @@ class VQATask(Task):
     def validate(self) -> dict[str, float]:
         settings = self.settings
         return evaluate_vqa(
-            self.model, self.tokenizer, self.answers, str(self.root), settings["validation_file"],
-            limit=settings["validation_limit"],
+            self.model, self.tokenizer, self.answers, str(self.root), settings.validation_file,
+            k_test=settings.validation_k, limit=settings.validation_limit, roots=settings.image_roots,
+            pictures=self.validation_pictures(),
         )  # fmt: skip
 
 
@@ -155,13 +179,13 @@ class _SentenceTask(Task):
 
     def build(self):
         settings = self.settings
-        items = self.read(self.root, settings["train_files"], self.tokenizer, self.config.max_words)
-        pictures = Pictures(self.root, pictures_of(items), self.config.image_size)
+        items = self.read(self.root, settings.train_files, self.tokenizer, self.config.max_words)
+        pictures = self.pictures(pictures_of(items))
         batches = SentenceBatches(
-            items, pictures, settings["batch_size"], settings["sentences_per_picture"], self.seed
+            items, pictures, settings.batch_size, settings.sentences_per_picture, self.seed
         )
         options = {key: value for key, value in self.options.items() if key != "cls_id"}
-        model = self.model_type(self.config, twins=settings["alpha"] > 0, **options)
+        model = self.model_type(self.config, twins=settings.alpha > 0, **options)
         self.remembered = RememberedTokens(model.visual_encoder, self.pixels)
         return model, batches
 
@@ -173,8 +197,9 @@ class _SentenceTask(Task):
     def validate(self) -> dict[str, float]:
         settings = self.settings
         return evaluate_sentences(
-            self.model, self.tokenizer, self.root, settings["validation_file"], limit=settings["validation_limit"]
-        )
+            self.model, self.tokenizer, self.root, settings.validation_file, limit=settings.validation_limit,
+            pictures=self.validation_pictures(),
+        )  # fmt: skip
 
 
 class EntailmentTask(_SentenceTask):
@@ -194,7 +219,7 @@ class NLVRPretrainTask(_CaptionTask):
 
     def build(self):
         options = {key: value for key, value in self.options.items() if key != "cls_id"}
-        easy = self.settings.get("easy_negatives", 0.0)
+        easy = self.settings.easy_negatives
         return NLVRPretrainModel(self.config, easy_negatives=easy, **options), self._caption_batches(max_tokens=25)
 
     def losses(self, batch, alpha):
@@ -204,8 +229,12 @@ class NLVRPretrainTask(_CaptionTask):
     def validate(self) -> dict[str, float]:
         settings = self.settings
         return evaluate_assignment(
-            self.model, self.tokenizer, self.root, settings["validation_file"], limit=settings["validation_limit"]
-        )
+            self.model, self.tokenizer, self.root, settings.validation_file, limit=settings.validation_limit,
+            pictures=self.validation_pictures(),
+        )  # fmt: skip
+
+    def score(self, validation):
+        return validation["accuracy"]
 
 
 _CLASSES = (PretrainTask, RetrievalTask, GroundingTask, VQATask, EntailmentTask, NLVRPretrainTask, NLVRTask)
@@ -214,4 +243,9 @@ TASKS: dict[str, type[Task]] = {task.name: task for task in _CLASSES}
 
 def build_task(name: str, config_file: Path, root: Path, seed: int) -> Task:
     torch.manual_seed(seed)
-    return TASKS[name](json.loads(config_file.read_text()), root, seed)
+    task = TASKS[name](read_settings(name, config_file), root, seed)
+    for part in task.settings.frozen:
+        if not isinstance(module := getattr(task.model, part, None), nn.Module):
+            raise SettingsError(f"{config_file}: key 'frozen': the {name} model has no part {part!r}")
+        module.requires_grad_(False)
+    return task
