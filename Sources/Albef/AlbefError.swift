@@ -11,6 +11,8 @@ public enum AlbefError: ClassifiedError {
     case vocabulary(path: String, reason: String)
     /// The task needs a head that the model does not have.
     case missingHead(path: String, head: Head, tensor: String)
+    /// The task needs another classification head than the one that the model has.
+    case otherClasses(path: String, head: Head, tensor: String, found: Int)
     /// A text is empty after normalisation.
     case emptyText(original: String)
     /// No candidate answers are at hand: none given, and none in the file.
@@ -39,7 +41,7 @@ public enum AlbefError: ClassifiedError {
         case .modelFile(let error): error.kind
         case .file(let error): error.kind
         case .layerOutOfRange, .blockOutOfRange, .conflictingInputs: .usage
-        case .vocabulary, .missingHead, .emptyText, .noAnswers, .longAnswer, .pixelCount, .tooManyImageTokens,
+        case .vocabulary, .missingHead, .otherClasses, .emptyText, .noAnswers, .longAnswer, .pixelCount, .tooManyImageTokens,
             .tooMuchMemory, .nonFinite:
             .badData
         }
@@ -52,6 +54,8 @@ public enum AlbefError: ClassifiedError {
         case .vocabulary(let path, let reason): "\(singleLine(path)): the vocabulary cannot be used: \(reason)"
         case .missingHead(let path, let head, let tensor):
             "\(singleLine(path)): the model has no \(head.title) head (tensor '\(tensor)' is missing), which this task needs"
+        case .otherClasses(let path, let head, let tensor, let found):
+            "\(singleLine(path)): the model has no \(head.title) head, which this task needs: tensor '\(tensor)' tells \(found) classes apart, expected \(head.classes.count)"
         case .emptyText(let original):
             "the text \(quoted(original)) is empty after normalisation; give at least one letter or digit"
         case .noAnswers(let path): "\(singleLine(path)): the model holds no answer list and none was given"
@@ -96,6 +100,10 @@ public enum Head: String, Sendable, CaseIterable {
     case maskedLanguage = "masked-language"
     /// Generates and ranks answers.
     case answering
+    /// Says whether a picture entails a sentence (SNLI-VE).
+    case entailment
+    /// Says whether a sentence is true of two pictures (NLVR2).
+    case reasoning
 
     /// For messages.
     public var title: String {
@@ -104,16 +112,29 @@ public enum Head: String, Sendable, CaseIterable {
         case .matching: "matching (itm_head)"
         case .maskedLanguage: "masked-language (text_encoder.cls)"
         case .answering: "answering (text_decoder)"
+        case .entailment: "entailment (cls_head with three classes)"
+        case .reasoning: "reasoning (cls_head with two classes)"
         }
     }
 
-    /// A tensor that a file holds exactly when it has the head.
+    /// A tensor that a file holds when it has the head. The two classification heads share one, and are told apart by its
+    /// number of outputs.
     public var keyTensor: String {
         switch self {
         case .contrastive: "vision_proj.weight"
         case .matching: "itm_head.weight"
         case .maskedLanguage: "text_encoder.cls.predictions.transform.dense.weight"
         case .answering: "text_decoder.embeddings.word_embeddings.weight"
+        case .entailment, .reasoning: "cls_head.2.weight"
+        }
+    }
+
+    /// What a classification head tells apart, in the order of its outputs; empty for the other heads.
+    public var classes: [String] {
+        switch self {
+        case .entailment: ["contradiction", "neutral", "entailment"]
+        case .reasoning: ["false", "true"]
+        case .contrastive, .matching, .maskedLanguage, .answering: []
         }
     }
 }

@@ -11,13 +11,13 @@ public struct Evaluation: Sendable {
         public let value: Double
     }
 
-    /// `retrieval`, `vqa` or `grounding`.
+    /// `retrieval`, `vqa`, `grounding`, `entailment` or `nlvr`.
     public let task: String
     /// Records evaluated.
     public let cases: Int
     public let metrics: [Metric]
     /// One entry a record: for VQA what the evaluation server reads, question ids and answers; for retrieval the ranks; for
-    /// grounding the best-ranked proposal.
+    /// grounding the best-ranked proposal; for entailment and NLVR2 the predicted label.
     public let results: JSONValue
 
     /// The figure of a name.
@@ -50,8 +50,7 @@ public struct Evaluator {
     /// Answers every question; accuracy is that of ``VQAAccuracy``, in all and for each `kind`, over the questions that
     /// people answered. Where nobody did, as in the official test split, there are results but no metrics.
     public func questions(_ records: [Annotations.Asked], candidates: AnswerList) throws -> Evaluation {
-        var total = (sum: 0.0, count: 0)
-        var kinds: [String: (sum: Double, count: Int)] = [:]
+        var scores = GroupedAccuracy()
         var results: [JSONValue] = []
         var last: (path: String, image: EncodedImage)?
         for (index, record) in records.enumerated() {
@@ -67,19 +66,9 @@ public struct Evaluator {
             let answer = try session.answer(image, question, candidates).first?.answer ?? ""
             results.append(["question_id": record.questionID, "answer": .string(answer)])
             if record.answers.isEmpty { continue }
-            let accuracy = VQAAccuracy.accuracy(of: answer, given: record.answers)
-            total.sum += accuracy
-            total.count += 1
-            if let kind = record.kind {
-                kinds[kind, default: (0, 0)].sum += accuracy
-                kinds[kind, default: (0, 0)].count += 1
-            }
+            scores.add(VQAAccuracy.accuracy(of: answer, given: record.answers), kind: record.kind)
         }
-        let groups = [("accuracy", total)] + kinds.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-        let metrics = groups.filter { $0.1.count > 0 }.map { name, group in
-            Evaluation.Metric(name: name, value: 100 * group.sum / Double(group.count))
-        }
-        return Evaluation(task: "vqa", cases: records.count, metrics: metrics, results: .array(results))
+        return Evaluation(task: "vqa", cases: records.count, metrics: scores.metrics, results: .array(results))
     }
 
     /// Finds every expression's object: the share whose heatmap peaks inside of its box, and with proposals the share whose
@@ -135,6 +124,29 @@ public struct Evaluator {
         case .itc:
             let image = try session.prepare(picture)
             return { try session.groundByFeature(image, $0, block: layer).heatmap }
+        }
+    }
+}
+
+/// The mean of scores of 0…1, over all and over the records of each kind.
+struct GroupedAccuracy {
+    private var total = (sum: 0.0, count: 0)
+    private var kinds: [String: (sum: Double, count: Int)] = [:]
+
+    /// Counts one record.
+    mutating func add(_ score: Double, kind: String?) {
+        total.sum += score
+        total.count += 1
+        guard let kind else { return }
+        kinds[kind, default: (0, 0)].sum += score
+        kinds[kind, default: (0, 0)].count += 1
+    }
+
+    /// In percent: `accuracy`, then the kinds by name; none where nothing was counted.
+    var metrics: [Evaluation.Metric] {
+        let groups = [("accuracy", total)] + kinds.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+        return groups.filter { $0.1.count > 0 }.map { name, group in
+            Evaluation.Metric(name: name, value: 100 * group.sum / Double(group.count))
         }
     }
 }

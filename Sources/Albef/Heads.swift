@@ -71,6 +71,33 @@ struct MatchingHead: Sendable {
     }
 }
 
+/// Tells classes apart by the fused class token: dense, ReLU, dense.
+struct ClassificationHead: Sendable {
+    /// ``Head/entailment`` or ``Head/reasoning``.
+    let kind: Head
+    private let hidden: Linear
+    private let output: Linear
+
+    init(_ file: ModelFile, _ kind: Head) throws(ModelFileError) {
+        let width = file.configuration.textWidth
+        self.kind = kind
+        hidden = try Linear(file, "cls_head.0", inputs: width, outputs: width)
+        output = try Linear(file, "cls_head.2", inputs: width, outputs: kind.classes.count)
+    }
+
+    /// The name of the logits in a trace.
+    var stage: String { kind == .reasoning ? "nlvr_logits" : "entailment_logits" }
+
+    /// Writes the logits, `[1, classes]`, of the fused class token, `[1, width]`.
+    func callAsFunction(_ token: TensorView, to logits: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let activated = work.reserve(Shape(1, hidden.outputs))
+            hidden(token, activation: .relu, to: activated, in: work)
+            output(activated, to: logits, in: work)
+        }
+    }
+}
+
 /// Predicts words from fused or decoded tokens: dense, GELU, LayerNorm, then the word embeddings as output matrix.
 struct LanguageHead: Sendable {
     let transform: Linear

@@ -37,15 +37,19 @@ extension ForwardPass {
         let full = fullBatch()
 
         _ = try encode(full)
+        let states = full.map { [Float](repeating: 0, count: $0.count * model.text.width) }
         if let head = model.contrastive {
             _ = try ground(picture, feature, head, block: 0)
             _ = similarities(feature, Array(repeating: feature, count: ForwardPass.similarityRows))
         }
         if let head = model.matching {
-            _ = try match(image, full.map { [Float](repeating: 0, count: $0.count * model.text.width) }, head)
+            _ = try match(image, states, head)
             _ = try ground(image, longest, head, layer: configuration.fusionLayer)
         }
         if let head = model.language { try maskedLanguage(image, longest, head) }
+        if let head = model.classification {
+            _ = try classify(Array(repeating: image, count: model.picturesPerText), states, head)
+        }
         if let decoder = model.decoder {
             _ = try answer(image, longest.tokens, largestAnswers(), decoder)
             let longestAnswer = [Int32](repeating: 0, count: textLimit + 1)

@@ -18,10 +18,14 @@ struct AttentionBlock: Sendable {
     let norm: LayerNorm
     let heads: Int
 
-    init(_ file: ModelFile, _ prefix: String, width: Int, sourceWidth: Int, heads: Int) throws(ModelFileError) {
+    /// - Parameter keysValues: The block under whose name `self.key` and `self.value` stand; nil for this block's own.
+    init(
+        _ file: ModelFile, _ prefix: String, keysValues: String? = nil, width: Int, sourceWidth: Int, heads: Int
+    ) throws(ModelFileError) {
+        let shared = keysValues ?? prefix
         query = try Linear(file, prefix + ".self.query", inputs: width, outputs: width)
-        key = try Linear(file, prefix + ".self.key", inputs: sourceWidth, outputs: width)
-        value = try Linear(file, prefix + ".self.value", inputs: sourceWidth, outputs: width)
+        key = try Linear(file, shared + ".self.key", inputs: sourceWidth, outputs: width)
+        value = try Linear(file, shared + ".self.value", inputs: sourceWidth, outputs: width)
         output = try Linear(file, prefix + ".output.dense", inputs: width, outputs: width)
         norm = try LayerNorm(file, prefix + ".output.LayerNorm", width: width, epsilon: 1e-12)
         self.heads = heads
@@ -142,10 +146,14 @@ public struct CrossAttention: Sendable {
     public let arithmetic: AttentionArithmetic
 
     /// Takes `PREFIX.self.{query,key,value}` and `PREFIX.output.{dense,LayerNorm}` from a file.
+    ///
+    /// - Parameter keysValues: Another block's prefix, where the two share the projections of keys and values.
     public init(
-        _ file: ModelFile, _ prefix: String, width: Int, sourceWidth: Int, heads: Int, arithmetic: AttentionArithmetic
+        _ file: ModelFile, _ prefix: String, keysValues: String? = nil, width: Int, sourceWidth: Int, heads: Int,
+        arithmetic: AttentionArithmetic
     ) throws(ModelFileError) {
-        block = try AttentionBlock(file, prefix, width: width, sourceWidth: sourceWidth, heads: heads)
+        block = try AttentionBlock(
+            file, prefix, keysValues: keysValues, width: width, sourceWidth: sourceWidth, heads: heads)
         self.arithmetic = arithmetic
     }
 

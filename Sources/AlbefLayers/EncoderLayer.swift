@@ -23,10 +23,13 @@ public struct EncoderLayer: Sendable {
         public let width: Int
         /// How the cross-attention is computed.
         public let arithmetic: AttentionArithmetic
+        /// The layer under whose prefix the projections of keys and values stand; nil for the layer's own.
+        public let keysValues: String?
 
-        public init(width: Int, arithmetic: AttentionArithmetic) {
+        public init(width: Int, arithmetic: AttentionArithmetic, keysValues: String? = nil) {
             self.width = width
             self.arithmetic = arithmetic
+            self.keysValues = keysValues
         }
     }
 
@@ -39,8 +42,8 @@ public struct EncoderLayer: Sendable {
         selfAttention = try SelfAttention(file, prefix + ".attention", width: width, heads: heads, causal: causal)
         if let source {
             crossAttention = try CrossAttention(
-                file, prefix + ".crossattention", width: width, sourceWidth: source.width, heads: heads,
-                arithmetic: source.arithmetic)
+                file, prefix + ".crossattention", keysValues: source.keysValues.map { $0 + ".crossattention" }, width: width,
+                sourceWidth: source.width, heads: heads, arithmetic: source.arithmetic)
         } else {
             crossAttention = nil
         }

@@ -85,6 +85,13 @@
         }
     }
 
+    /// Copies a dense tensor into another of its shape and type. Does nothing while planning.
+    public func copy(_ source: TensorView, to view: TensorView) {
+        precondition(source.isDense && view.isDense && source.shape == view.shape && source.type == view.type)
+        if isPlanning { return }
+        unsafe pointer(to: view).copyMemory(from: pointer(to: source), byteCount: source.byteCount)
+    }
+
     /// The elements of a tensor, row after row, as an array. An array of zeros while planning.
     public func read<Element: ArenaElement>(_ view: TensorView, as type: Element.Type = Element.self) -> [Element] {
         precondition(view.type == Element.elementType)

@@ -15,7 +15,7 @@ struct AlbefInfer: ParsableCommand {
         version: albefVersion,
         subcommands: [
             InfoCommand.self, MatchCommand.self, SearchCommand.self, EmbedCommand.self, VQACommand.self,
-            GroundCommand.self, TraceCommand.self, VerifyCommand.self,
+            EntailCommand.self, ReasonCommand.self, GroundCommand.self, TraceCommand.self, VerifyCommand.self,
             EvaluateCommand.self,
         ])
 

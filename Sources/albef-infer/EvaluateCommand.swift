@@ -5,10 +5,10 @@ import ArgumentParser
 /// Official metrics over official dataset files.
 struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "evaluate", abstract: "A task's official metrics over a dataset's JSON: retrieval, VQA, grounding.",
+        commandName: "evaluate", abstract: "A task's official metrics over a dataset's JSON, for every task.",
         discussion: """
-            The records tell the task: with 'question' VQA, with 'caption' retrieval, with 'text' and 'bbox' grounding. \
-            Figures are percent.
+            The records tell the task: with 'question' VQA, with 'caption' retrieval, with 'sentence' and 'image' visual \
+            entailment, with 'sentence' and 'images' NLVR2, with 'text' and 'bbox' grounding. Figures are percent.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -44,6 +44,8 @@ struct EvaluateCommand: ParsableCommand {
         case .retrieval: (task, taken) = ("retrieval", ["--rerank"])
         case .questions: (task, taken) = ("VQA", ["--answers"])
         case .grounding: (task, taken) = ("grounding", ["--boxes", "--layer", "--mode"])
+        case .entailment: (task, taken) = ("visual entailment", [])
+        case .reasoning: (task, taken) = ("NLVR2", [])
         }
         let given = [
             ("--answers", answers != nil), ("--boxes", boxes != nil), ("--rerank", rerank != nil), ("--layer", layer != nil),
@@ -68,6 +70,8 @@ struct EvaluateCommand: ParsableCommand {
         case .retrieval(let records): result = try evaluator.retrieval(records, rerank: rerank)
         case .questions(let records):
             result = try evaluator.questions(records, candidates: session.model.answerList(answers.map(readAnswers)))
+        case .entailment(let records): result = try evaluator.entailment(records)
+        case .reasoning(let records): result = try evaluator.reasoning(records)
         case .grounding(let records):
             let proposals = try boxes.map { try ProposalFile(path: $0) }
             result = try evaluator.grounding(

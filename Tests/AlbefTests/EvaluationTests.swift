@@ -6,7 +6,7 @@ import Testing
 @testable import Albef
 
 /// A folder of random pictures of different sizes; `a.png` and `d.png` are the same picture.
-private struct Pictures {
+struct Pictures {
     let folder: TemporaryFolder
     let names = ["a.png", "b.png", "c.png", "d.png", "e.png", "f.png"]
 
@@ -25,7 +25,7 @@ private struct Pictures {
     }
 }
 
-private struct WrongForm: Error {}
+struct WrongForm: Error {}
 
 private let retrievalText = """
     [{"image": "a.png", "caption": ["a red dog", "two cats playing"]}, {"image": "b.png", "caption": "blue tree"},
@@ -203,6 +203,7 @@ struct EvaluationTests {
                         case .questions(let records):
                             _ = try evaluator.questions(records, candidates: session.model.answerList())
                         case .grounding(let records): _ = try evaluator.grounding(records)
+                        case .entailment, .reasoning: throw WrongForm()
                         }
                     }
                     #expect((error as? any ClassifiedError)?.kind == kind)

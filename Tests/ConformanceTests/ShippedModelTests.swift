@@ -54,7 +54,8 @@ struct ShippedModelTests {
                 for example in cases {
                     let trace = try session.trace(
                         Session.TraceRequest(
-                            image: session.prepare(decodePicture(path: example.image)),
+                            image: session.prepare(decodePicture(path: example.pictures[0].path)),
+                            right: example.pictures.dropFirst().first.map { try session.prepare(decodePicture(path: $0.path)) },
                             caption: example.text.map { try model.prepare($0, for: .caption) },
                             question: example.question.map { try model.prepare($0, for: .question) }, blocks: true))
                     for tensor in trace.tensors { digests[example.name + "/" + tensor.name] = tensor.digest }

@@ -12,18 +12,22 @@ import torch
 from albef.data import cache_folder, read_json
 from albef.evaluation.grounding import evaluate_grounding
 from albef.evaluation.retrieval import evaluate_retrieval
+from albef.evaluation.sentences import evaluate_assignment, evaluate_sentences
 from albef.evaluation.vqa import evaluate_vqa
 from albef.loading import Loaded, load_model
 from albef.text import Tokenizer
 
-MEASURES = {"pretrain": ("retrieval", "grounding"), "retrieval": ("retrieval", "grounding"), "vqa": ("vqa",)}
+MEASURES = {
+    "pretrain": ("retrieval", "grounding"), "retrieval": ("retrieval", "grounding"), "grounding": ("grounding", "retrieval"),
+    "vqa": ("vqa",), "entailment": ("entailment",), "nlvr": ("nlvr",), "nlvr_pretrain": ("nlvr_pretrain",),
+}  # fmt: skip
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m albef.evaluate", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument(
-        "--task", choices=("retrieval", "grounding", "vqa"), action="append", help="repeatable; default: all it can do"
+        "--task", choices=sorted(set(sum(MEASURES.values(), ()))), action="append", help="repeatable; default: all it can do"
     )
     parser.add_argument("--data", type=Path, default=cache_folder() / "world", help="dataset folder (%(default)s)")
     parser.add_argument("--split", choices=("val", "test"), default="val")
@@ -46,6 +50,11 @@ def measure(loaded: Loaded, task: str, options: argparse.Namespace) -> dict:
         answers = loaded.answers or read_json(options.data / "answer_list.json")
         common = dict(k_test=options.k_test, limit=options.limit)
         return evaluate_vqa(model, loaded.tokenizer, answers, str(options.data), file, **common)
+    if task in ("entailment", "nlvr"):
+        return evaluate_sentences(model, loaded.tokenizer, options.data, file, limit=options.limit)
+    if task == "nlvr_pretrain":
+        file = f"retrieval_{options.split}.json"
+        return evaluate_assignment(model, loaded.tokenizer, options.data, file, limit=options.limit)
     layers = options.layer or range(model.bert.fusion_layer, len(model.bert.encoder.layer))
     return {
         f"layer_{layer}": evaluate_grounding(
