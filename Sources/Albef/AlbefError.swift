@@ -15,6 +15,10 @@ public enum AlbefError: ClassifiedError {
     case otherClasses(path: String, head: Head, tensor: String, found: Int)
     /// A text is empty after normalisation.
     case emptyText(original: String)
+    /// A text that should have a masked word has none.
+    case noMask(original: String)
+    /// A text is longer than the model reads, and a masked word stands in what was cut off.
+    case lostMask(original: String, found: Int, kept: Int)
     /// No candidate answers are at hand: none given, and none in the file.
     case noAnswers(path: String)
     /// A candidate answer has more tokens than the decoder has positions.
@@ -40,9 +44,9 @@ public enum AlbefError: ClassifiedError {
         switch self {
         case .modelFile(let error): error.kind
         case .file(let error): error.kind
-        case .layerOutOfRange, .blockOutOfRange, .conflictingInputs: .usage
-        case .vocabulary, .missingHead, .otherClasses, .emptyText, .noAnswers, .longAnswer, .pixelCount, .tooManyImageTokens,
-            .tooMuchMemory, .nonFinite:
+        case .layerOutOfRange, .blockOutOfRange, .conflictingInputs, .noMask: .usage
+        case .vocabulary, .missingHead, .otherClasses, .emptyText, .lostMask, .noAnswers, .longAnswer, .pixelCount,
+            .tooManyImageTokens, .tooMuchMemory, .nonFinite:
             .badData
         }
     }
@@ -58,6 +62,10 @@ public enum AlbefError: ClassifiedError {
             "\(singleLine(path)): the model has no \(head.title) head, which this task needs: tensor '\(tensor)' tells \(found) classes apart, expected \(head.classes.count)"
         case .emptyText(let original):
             "the text \(quoted(original)) is empty after normalisation; give at least one letter or digit"
+        case .noMask(let original):
+            "the text \(quoted(original)) has no [MASK]; write it, exactly so, in the place of each word to find"
+        case .lostMask(let original, let found, let kept):
+            "the text \(quoted(original)) is longer than the model reads: \(found - kept) of its \(found) [MASK] were cut off"
         case .noAnswers(let path): "\(singleLine(path)): the model holds no answer list and none was given"
         case .longAnswer(let answer, let tokens, let limit):
             "the answer \(quoted(answer)) has \(tokens) tokens; the decoder takes at most \(limit)"

@@ -19,10 +19,10 @@ public struct GoldenSet: Sendable {
         public let name: String
         /// One, or the left one and the right one.
         public let pictures: [PictureFile]
-        /// A caption as a user would type it; nil for a question.
-        public let text: String?
-        /// A question as a user would type it; nil for a caption.
-        public let question: String?
+        /// What goes with the pictures, as a user would type it.
+        public let text: String
+        /// Whether it is a caption, a caption with masked words, or a question.
+        public let purpose: PreparedText.Purpose
         /// Names of the case's tensors, as in ``Trace``.
         public let tensors: [String]
     }
@@ -37,6 +37,9 @@ public struct GoldenSet: Sendable {
     public let checkpointDigest: String
     private let file: SafetensorsFile
 
+    private static let textKeys: KeyValuePairs<String, PreparedText.Purpose> = [
+        "text": .caption, "masked_text": .masked, "question": .question,
+    ]
     private static let manifestLimit = 64 << 20
     private static let tensorLimit = 2 << 30
 
@@ -56,15 +59,17 @@ public struct GoldenSet: Sendable {
         var cases: [Case] = []
         for (index, entry) in entries.enumerated() {
             let field = "cases[\(index)]"
-            let text = entry["text"]?.string, question = entry["question"]?.string
-            guard (text == nil) != (question == nil) else { throw manifest.error(field, "neither or both", "text or question") }
+            let texts = GoldenSet.textKeys.compactMap { key, purpose in entry[key]?.string.map { (text: $0, purpose: purpose) } }
+            guard let text = texts.first, texts.count == 1 else {
+                throw manifest.error(field, "\(texts.count) texts", GoldenSet.textKeys.map(\.key).joined(separator: " or "))
+            }
             guard let tensors = entry["tensors"]?.strings, !tensors.isEmpty else {
                 throw manifest.error(field + ".tensors", "none", "a list of tensor names")
             }
             cases.append(
                 Case(
                     name: try manifest.text(entry, "name", in: field),
-                    pictures: try manifest.pictures(entry, in: field, root: folder + "/.."), text: text, question: question,
+                    pictures: try manifest.pictures(entry, in: field, root: folder + "/.."), text: text.text, purpose: text.purpose,
                     tensors: tensors))
         }
         self.cases = cases

@@ -46,7 +46,10 @@ extension ForwardPass {
             _ = try match(image, states, head)
             _ = try ground(image, longest, head, layer: configuration.fusionLayer)
         }
-        if let head = model.language { try maskedLanguage(image, longest, head) }
+        if let head = model.language {
+            try maskedLanguage(image, longest, head)
+            _ = try fillMasks(image, longest, at: Array(0..<textLimit), head, top: 1)
+        }
         if let head = model.classification {
             _ = try classify(Array(repeating: image, count: model.picturesPerText), states, head)
         }

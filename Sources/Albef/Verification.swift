@@ -30,6 +30,19 @@ public struct Verification: Sendable {
     public var passed: Bool { different.isEmpty && rows.allSatisfy(\.passed) }
 }
 
+extension Session.TraceRequest {
+    /// What a golden case asks.
+    ///
+    /// - Parameter images: The case's pictures.
+    public init(_ example: GoldenSet.Case, images: [PreparedImage], model: Model, blocks: Bool = false) throws(AlbefError) {
+        let text = try model.prepare(example.text, for: example.purpose)
+        let isQuestion = example.purpose == .question
+        self.init(
+            image: images.first, right: images.dropFirst().first, caption: isQuestion ? nil : text,
+            question: isQuestion ? text : nil, blocks: blocks)
+    }
+}
+
 extension Session {
     /// Runs every golden case and compares each stage.
     ///
@@ -102,11 +115,7 @@ extension Session {
                 used.append(image)
             }
         }
-        let trace = try trace(
-            TraceRequest(
-                image: used.first, right: used.dropFirst().first,
-                caption: example.text.map { try model.prepare($0, for: .caption) },
-                question: example.question.map { try model.prepare($0, for: .question) }))
+        let trace = try trace(TraceRequest(example, images: used, model: model))
         return Dictionary((own + trace.tensors).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 

@@ -19,6 +19,8 @@ struct TraceCommand: ParsableCommand {
     var rightImage: String?
     @Option(help: "A caption.")
     var text: String?
+    @Option(help: "A caption in which each [MASK] stands for a word, as for fill-mask.")
+    var maskedText: String?
     @Option(help: "A question, for a model that answers.")
     var question: String?
     @Flag(help: "Also the output of every block, under its name in the checkpoint.")
@@ -27,13 +29,15 @@ struct TraceCommand: ParsableCommand {
     var output: String
 
     func validate() throws {
-        if image == nil && leftImage == nil && rightImage == nil && text == nil {
+        if image == nil && leftImage == nil && rightImage == nil && text == nil && maskedText == nil {
             throw ValidationError("Give --image, --left and --right, or --text, or pictures and a text.")
         }
         if (leftImage == nil) != (rightImage == nil) { throw ValidationError("Give --left and --right together.") }
         if image != nil && leftImage != nil { throw ValidationError("Give --image or --left and --right, not both.") }
         if question != nil && leftImage != nil { throw ValidationError("--question takes one picture: --image.") }
-        if text != nil && question != nil { throw ValidationError("Give --text or --question, not both.") }
+        if [text, maskedText, question].count(where: { $0 != nil }) > 1 {
+            throw ValidationError("Give one of --text, --masked-text and --question.")
+        }
     }
 
     func run() throws {
@@ -43,7 +47,8 @@ struct TraceCommand: ParsableCommand {
             Session.TraceRequest(
                 image: (image ?? leftImage).map { try session.prepare(limit.decode($0)) },
                 right: rightImage.map { try session.prepare(limit.decode($0)) },
-                caption: text.map { try common.prepare($0, for: .caption, model: model) },
+                caption: text.map { try common.prepare($0, for: .caption, model: model) }
+                    ?? maskedText.map { try common.prepare($0, for: .masked, model: model) },
                 question: question.map { try common.prepare($0, for: .question, model: model) }, blocks: layers))
         try trace.write(to: output)
         try common.show(

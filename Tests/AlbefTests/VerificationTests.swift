@@ -115,6 +115,10 @@ struct GoldenSetTests {
                 "cases[0].images_sha256"
             ),
             (#"{"format": 1, "checkpoint_sha256": "x", "cases": [{"name": "a"}]}"#, "cases[0]"),
+            (
+                #"{"format": 1, "checkpoint_sha256": "x", "cases": [{"name": "a", "text": "t", "masked_text": "[MASK]"}]}"#,
+                "cases[0]"
+            ),
         ])
     func malformed(text: String, field: String) throws {
         let folder = try TemporaryFolder()
