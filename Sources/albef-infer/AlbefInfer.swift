@@ -16,11 +16,12 @@ struct AlbefInfer: ParsableCommand {
         subcommands: [
             InfoCommand.self, MatchCommand.self, SearchCommand.self, EmbedCommand.self, VQACommand.self,
             EntailCommand.self, ReasonCommand.self, GroundCommand.self, FillMaskCommand.self, TraceCommand.self,
-            VerifyCommand.self, EvaluateCommand.self,
+            VerifyCommand.self, EvaluateCommand.self, RunCommand.self,
         ])
 
     /// Runs the command; whatever fails becomes one line on standard error and the documented exit code.
     static func main() {
+        StandardStreams.reportClosedPipes()
         do {
             var command = try parseAsRoot()
             try command.run()

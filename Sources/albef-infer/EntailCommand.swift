@@ -3,7 +3,7 @@ import AlbefFiles
 import ArgumentParser
 
 /// Visual entailment of one sentence by one picture.
-struct EntailCommand: ParsableCommand {
+struct EntailCommand: AnsweringCommand {
     static let configuration = CommandConfiguration(
         commandName: "entail", abstract: "Whether a picture contradicts a sentence, leaves it open or entails it.")
 
@@ -14,19 +14,19 @@ struct EntailCommand: ParsableCommand {
     @Option(help: "The sentence.")
     var text: String
 
-    func run() throws {
-        let session = try common.session()
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
         let text = try common.prepare(text, for: .caption, model: session.model)
         let picture = try limit.decode(image)
-        try common.show(session.entail(session.encode(picture), session.encode(text)))
+        return try CommandAnswer(session.entail(context.encode(picture), session.encode(text)))
     }
 }
 
-extension CommonOptions {
-    /// Prints a class and every class's probability, in class order.
-    func show(_ result: Classification) throws {
+extension CommandAnswer {
+    /// A class and every class's probability, in class order.
+    init(_ result: Classification) {
         let classes = zip(result.classes, result.probabilities)
-        try show(
+        self.init(
             [
                 "label": .string(result.label),
                 "probabilities": .object(classes.map { JSONMember($0, JSONValue($1)) }),

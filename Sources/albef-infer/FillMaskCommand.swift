@@ -3,7 +3,7 @@ import AlbefFiles
 import ArgumentParser
 
 /// Finds masked words of a sentence about a picture.
-struct FillMaskCommand: ParsableCommand {
+struct FillMaskCommand: AnsweringCommand {
     static let configuration = CommandConfiguration(
         commandName: "fill-mask", abstract: "Ranks the words for each [MASK] in a sentence about a picture.",
         discussion: "[MASK] is written exactly so. With several, each is predicted while the others stay masked.")
@@ -21,15 +21,13 @@ struct FillMaskCommand: ParsableCommand {
         if top < 1 { throw ValidationError("--top takes 1 or more, found \(top).") }
     }
 
-    func run() throws {
-        let session = try common.session()
-        guard session.model.heads.contains(.maskedLanguage) else {
-            throw AlbefError.missingHead(path: common.model, head: .maskedLanguage, tensor: Head.maskedLanguage.keyTensor)
-        }
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
+        try context.require(.maskedLanguage)
         let text = try common.prepare(text, for: .masked, model: session.model)
         let picture = try limit.decode(image)
-        let masks = try session.fillMasks(session.encode(picture), session.encode(text), top: top)
-        try common.show(
+        let masks = try session.fillMasks(context.encode(picture), session.encode(text), top: top)
+        return CommandAnswer(
             [
                 "masks": .array(
                     masks.map { words in

@@ -4,7 +4,7 @@ import AlbefImage
 import ArgumentParser
 
 /// Finds where in a picture a text is.
-struct GroundCommand: ParsableCommand {
+struct GroundCommand: AnsweringCommand {
     static let configuration = CommandConfiguration(
         commandName: "ground", abstract: "Where in a picture a sentence is: heatmap, box, ranked proposals.",
         discussion: """
@@ -52,10 +52,11 @@ struct GroundCommand: ParsableCommand {
         let words: [Grounding.Word]
     }
 
-    private func ground(_ picture: Picture, _ text: EncodedText, _ session: Session) throws -> Found {
+    private func ground(_ picture: Picture, _ text: EncodedText, _ context: AnsweringContext) throws -> Found {
+        let session = context.session
         switch mode {
         case .itm:
-            let result = try session.ground(session.encode(picture), text, layer: layer)
+            let result = try session.ground(context.encode(picture), text, layer: layer)
             return Found(place: "layer \(result.layer)", heatmap: result.heatmap, words: result.words)
         case .itc:
             let result = try session.groundByFeature(session.prepare(picture), text, block: layer)
@@ -63,12 +64,12 @@ struct GroundCommand: ParsableCommand {
         }
     }
 
-    func run() throws {
-        let session = try common.session()
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
         let text = try common.prepare(text, for: .caption, model: session.model)
         let proposals = try boxes.map { try ProposalFile(path: $0).boxes(for: image) }
         let picture = try limit.decode(image)
-        let result = try ground(picture, session.encode(text), session)
+        let result = try ground(picture, session.encode(text), context)
         let size = (width: picture.width, height: picture.height)
         let ranked = result.heatmap.ranked(proposals ?? [], width: size.width, height: size.height, kernels: session.kernels)
         let box =
@@ -80,7 +81,7 @@ struct GroundCommand: ParsableCommand {
                 renderOverlay(picture, heatmap: result.heatmap, box: box, kernels: session.kernels), to: output)
         }
         if let heatmap { try file(result).write(to: heatmap) }
-        try common.show(json(result, box, ranked), description(result, box, ranked))
+        return CommandAnswer(json(result, box, ranked), description(result, box, ranked))
     }
 
     private func file(_ result: Found) -> NPYFile {

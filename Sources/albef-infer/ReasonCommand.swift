@@ -2,7 +2,7 @@ import Albef
 import ArgumentParser
 
 /// Reasoning over two pictures.
-struct ReasonCommand: ParsableCommand {
+struct ReasonCommand: AnsweringCommand {
     static let configuration = CommandConfiguration(
         commandName: "reason", abstract: "Whether a sentence is true of two pictures.",
         discussion: "The pictures have an order: a sentence may speak of the left one and the right one.")
@@ -16,11 +16,11 @@ struct ReasonCommand: ParsableCommand {
     @Option(help: "The sentence.")
     var text: String
 
-    func run() throws {
-        let session = try common.session()
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
         let text = try common.prepare(text, for: .caption, model: session.model)
         let pictures = try (limit.decode(left), limit.decode(right))
-        try common.show(
-            session.reason(session.encode(pictures.0), session.encode(pictures.1), session.encode(text)))
+        return try CommandAnswer(
+            session.reason(context.encode(pictures.0), context.encode(pictures.1), session.encode(text)))
     }
 }

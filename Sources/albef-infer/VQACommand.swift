@@ -4,7 +4,7 @@ import AlbefImage
 import ArgumentParser
 
 /// Answers a question about a picture.
-struct VQACommand: ParsableCommand {
+struct VQACommand: AnsweringCommand {
     static let configuration = CommandConfiguration(
         commandName: "vqa", abstract: "Ranks the answers to a question about a picture.")
 
@@ -29,15 +29,13 @@ struct VQACommand: ParsableCommand {
         if top < 1 { throw ValidationError("--top takes 1 or more, found \(top).") }
     }
 
-    func run() throws {
-        let session = try common.session()
-        guard session.model.heads.contains(.answering) else {
-            throw AlbefError.missingHead(path: common.model, head: .answering, tensor: Head.answering.keyTensor)
-        }
-        let candidates = try session.model.answerList(answers.map(readAnswers))
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
+        try context.require(.answering)
+        let candidates = try context.candidates(answers)
         let question = try common.prepare(question, for: .question, model: session.model)
         let picture = try limit.decode(image)
-        let image = try session.encode(picture), text = try session.encode(question)
+        let image = try context.encode(picture), text = try session.encode(question)
         let ranked = try session.answer(image, text, candidates).prefix(top)
         var members = [
             JSONMember(
@@ -51,7 +49,7 @@ struct VQACommand: ParsableCommand {
             lines.insert("heatmap of the best answer, layer \(found.layer):", at: ranked.count)
             members.append(JSONMember("heatmap", found.heatmap.json))
         }
-        try common.show(.object(members), lines.joined(separator: "\n"))
+        return CommandAnswer(.object(members), lines.joined(separator: "\n"))
     }
 
     /// Writes the files that are asked for, and tells about the map.
