@@ -54,11 +54,11 @@ extension ForwardPass {
         let side = model.configuration.patchGrid
         let map = work.reserve(Shape(states.rows, model.vision.tokens - 1))
         let tokens = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
-        let records = model.text.fuse(states, sequences: sequences.ranges, images: [tokens], recording: layer, in: work)
+        let inputs = model.text.fuse(states, sequences: sequences.ranges, images: [tokens], keepingFrom: layer, in: work)
         try checkFinite(states, "fusion_tokens")
         let gradient = place([Float](repeating: 0, count: states.shape.count), states.shape)
         let score = try self.gradient(of: answer, states, decoder, addingTo: gradient)
-        try tokenMaps(of: gradient, records: records, layer: layer, stage: "vqa_gradcam", to: map)
+        try tokenMaps(of: gradient, inputs, image: tokens, layer: layer, stage: "vqa_gradcam", to: map)
         return AnswerGrounding(
             layer: layer, score: score, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
             words: words(of: question.ids, map, side: side))
@@ -67,7 +67,7 @@ extension ForwardPass {
     /// Adds the gradient of an answer's score at the question states to `gradient`, `[tokens, width]`.
     ///
     /// - Returns: The score.
-    private func gradient(
+    func gradient(
         of answer: [Int32], _ states: TensorView, _ decoder: AnswerDecoder, addingTo gradient: TensorView
     ) throws(AlbefError) -> Float {
         let mark = arena.mark()

@@ -56,41 +56,36 @@ extension ForwardPass {
     {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let encoder = model.text
         let (states, sequences) = placeTexts([text.tokens])
-        let rows = states.rows
-        let keys = model.vision.tokens
         let side = model.configuration.patchGrid
-        let map = work.reserve(Shape(rows, keys - 1))
+        let map = work.reserve(Shape(states.rows, model.vision.tokens - 1))
 
-        let tokens = place(image.tokens, Shape(keys, model.vision.width))
-        let records = encoder.fuse(states, sequences: sequences.ranges, images: [tokens], recording: layer, in: work)
+        let tokens = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
+        let inputs = model.text.fuse(states, sequences: sequences.ranges, images: [tokens], keepingFrom: layer, in: work)
         work.observe("fusion_tokens", states)
         let score = try score(states, head)
 
         let gradient = place(Array(repeating: Float(0), count: states.shape.count), states.shape)
         head.gradient(to: gradient.rows(0..<1), in: work)
-        try tokenMaps(of: gradient, records: records, layer: layer, stage: "gradcam", to: map)
+        try tokenMaps(of: gradient, inputs, image: tokens, layer: layer, stage: "gradcam", to: map)
         return Grounding(
             layer: layer, itmLogit: score.logit, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
             words: words(of: text.ids, map, side: side))
     }
 
-    /// Writes a map for each token, `[tokens, patches]`, from the gradient at the fused tokens of a recorded pass.
+    /// Writes a map for each token, `[tokens, patches]`, from the gradient at the fused tokens.
     ///
-    /// - Parameter stage: The name under which the maps are shown, and blamed.
+    /// - Parameters:
+    ///   - states: The inputs of the layers from `layer` on.
+    ///   - stage: The name under which the maps are shown, and blamed.
     func tokenMaps(
-        of gradient: TensorView, records: [EncoderLayer.Record], layer: Int, stage: String, to map: TensorView
+        of gradient: TensorView, _ states: [TensorView], image: TensorView, layer: Int, stage: String, to map: TensorView
     ) throws(AlbefError) {
-        let mark = arena.mark()
-        defer { arena.release(to: mark) }
-        let side = model.configuration.patchGrid
-        let attention = work.reserve(Shape(model.configuration.textHeads, map.rows, model.vision.tokens))
-        guard let probabilities = model.text.backward(gradient, records: records, to: attention, in: work) else {
+        guard model.text.tokenMaps(of: gradient, states: states, images: [image], to: map, in: work) else {
             throw .layerOutOfRange(found: layer, valid: model.gradCAMLayers)
         }
-        work.kernels.gradCAM(probabilities: probabilities, gradient: attention, to: map, in: arena)
         try checkFinite(map, stage)
+        let side = model.configuration.patchGrid
         work.observe(stage, map.reshaped(Shape(map.rows, side, side)))
     }
 

@@ -35,7 +35,7 @@ struct TraceTests {
             try #expect(
                 questionTrace(session).tensors.map(\.name) == [
                     "pixels_u8", "pixels", "image_tokens", "image_feature", "input_ids", "text_tokens", "text_feature",
-                    "fusion_tokens", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores",
+                    "fusion_tokens", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores", "vqa_gradcam",
                 ])
             let blocks = try captionTrace(session, blocks: true).tensors.map(\.name).dropFirst(12)
             #expect(
@@ -70,6 +70,8 @@ struct TraceTests {
             #expect(trace.tensor("text_feature")?.floats == text.feature)
             try #expect(trace.tensor("itm_logits")?.floats[1] == session.match(image, text).itmLogit)
             try #expect(trace.tensor("gradcam")?.floats == session.ground(image, text).tokenMaps)
+            let prepared = try PreparedImage(pixels: TinyModel().pixels(), for: session.model)
+            try #expect(trace.tensor("itc_gradcam")?.floats == session.groundByFeature(prepared, text).heatmap.values)
             #expect(trace.tensor("text_encoder.encoder.layer.3")?.floats == trace.tensor("fusion_tokens")?.floats)
 
             let question = try session.tinyText("What color is the dog?", .question)
@@ -77,6 +79,8 @@ struct TraceTests {
             let asked = try questionTrace(session)
             #expect(asked.tensor("vqa_answer_scores")?.floats == answers.map(\.score))
             #expect(asked.tensor("vqa_answer_ids")?.floats == answers.map { Float($0.index) })
+            let best = try session.groundAnswer(image, question, answer: answers[0].answer)
+            #expect(asked.tensor("vqa_gradcam")?.floats == best.tokenMaps)
         }
     }
 

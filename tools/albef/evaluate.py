@@ -31,7 +31,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, default=cache_folder() / "world", help="dataset folder (%(default)s)")
     parser.add_argument("--split", choices=("val", "test"), default="val")
-    parser.add_argument("--layer", type=int, action="append", help="grounding layers; default: all that fuse")
+    parser.add_argument("--layer", type=int, action="append", help="grounding layers or blocks; default: all")
+    parser.add_argument(
+        "--mode", choices=("itm", "itc"), default="itm",
+        help="grounding by the matching logit at a fusion layer, or by the similarity at a block of the image encoder",
+    )  # fmt: skip
     parser.add_argument("--k-test", type=int, default=128, help="candidates to re-rank or decode (%(default)s)")
     parser.add_argument("--limit", type=int, help="only the first entries")
     parser.add_argument("--vocab", type=Path, help="vocab.txt, for checkpoints that hold none")
@@ -55,13 +59,15 @@ def measure(loaded: Loaded, task: str, options: argparse.Namespace) -> dict:
     if task == "nlvr_pretrain":
         file = f"retrieval_{options.split}.json"
         return evaluate_assignment(model, loaded.tokenizer, options.data, file, limit=options.limit)
-    layers = options.layer or range(model.bert.fusion_layer, len(model.bert.encoder.layer))
+    if options.mode == "itc":
+        name, layers = "block", range(model.config.vision_layers)
+    else:
+        name, layers = "layer", range(model.bert.fusion_layer, len(model.bert.encoder.layer))
+    common = dict(limit=options.limit, mode=options.mode)
     return {
-        f"layer_{layer}": evaluate_grounding(
-            model, loaded.tokenizer, options.data, file, layer=layer, limit=options.limit
-        )
-        for layer in layers
-    }  # fmt: skip
+        f"{name}_{layer}": evaluate_grounding(model, loaded.tokenizer, options.data, file, layer=layer, **common)
+        for layer in options.layer or layers
+    }
 
 
 def main() -> None:
