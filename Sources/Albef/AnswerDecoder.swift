@@ -43,20 +43,38 @@ struct AnswerDecoder: Sendable {
         return layers.compactMap { $0.crossAttention?.keysValues(source, in: work) }
     }
 
-    /// Decodes sequences, each from its first token on.
+    /// Decodes the branches of a tree: tokens that several sequences begin with are decoded once for all of them. Row for
+    /// row the bytes are those of each sequence alone.
     ///
     /// - Parameters:
-    ///   - ids: Int32 `[rows]`: the sequences one after another.
-    ///   - sequences: The rows of each.
+    ///   - ids: Int32 `[rows]`.
+    ///   - branches: Together all rows.
+    ///   - before: Of the tokens before all branches, a layer each, as `keeping` got them; empty where there are none.
+    ///   - keeping: Receives keys and values of all rows, `[rows, width]`, a layer each; empty to keep none.
     ///   - question: From ``keysValues(_:in:)``.
-    ///   - x: `[rows, width]`: row t of a sequence predicts its token t + 1.
+    ///   - x: `[rows, width]`: each row predicts the token behind it.
     func decode(
-        _ ids: TensorView, sequences: [Range<Int>], question: [KeysValues], to x: TensorView, in work: Workspace
+        _ ids: TensorView, branches: [Branch], after before: [KeysValues] = [], keeping: [KeysValues] = [],
+        question: [KeysValues], to x: TensorView, in work: Workspace
     ) {
-        for rows in sequences { embeddings(ids.elements(rows), to: x.rows(rows), in: work) }
-        for (index, (layer, keysValues)) in zip(layers, question).enumerated() {
-            layer(x, sequences: sequences, source: keysValues, to: x, in: work)
+        let first = before.first?.keys.rows ?? 0
+        for branch in branches {
+            embeddings(ids.elements(branch.rows), first: first + branch.depth, to: x.rows(branch.rows), in: work)
+        }
+        for (index, (layer, source)) in zip(layers, question).enumerated() {
+            layer(
+                x, branches: branches, after: before.isEmpty ? nil : before[index],
+                keeping: keeping.isEmpty ? nil : keeping[index], source: source, to: x, in: work)
             work.observe("\(prefix).encoder.layer.\(index)", x)
+        }
+    }
+
+    /// Room for keys and values of `rows` tokens, a layer each, until the caller releases it.
+    func reserveKeysValues(rows: Int, in work: Workspace) -> [KeysValues] {
+        layers.map { layer in
+            KeysValues(
+                keys: work.reserve(Shape(rows, width)), values: work.reserve(Shape(rows, width)),
+                heads: layer.selfAttention.heads, arithmetic: .float32, in: work)
         }
     }
 

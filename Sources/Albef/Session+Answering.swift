@@ -41,6 +41,8 @@ extension Session {
 extension ForwardPass {
     /// Rows of decoder logits that exist at one time.
     static let logitRows = 32
+    /// Tokens that so many rows can be asked for: each belongs to a candidate, or to a row behind it.
+    private static let logitTargets = logitRows + Session.scoredAnswers
 
     func answer(
         _ image: EncodedImage, _ question: [Float], _ candidates: AnswerList, _ decoder: AnswerDecoder
@@ -50,19 +52,24 @@ extension ForwardPass {
         let (states, sequences) = placeTexts([question])
         fuse(states, sequences, [image])
         try checkFinite(states, "fusion_tokens")
-        let keysValues = decoder.keysValues(states, in: work)
+        let source = decoder.keysValues(states, in: work)
+        let start = decoder.reserveKeysValues(rows: 1, in: work)
 
-        let chosen = try shortlist(candidates, keysValues, decoder)
-        let firsts = work.reserve(Shape(1, chosen.count))
+        let (chosen, firstLogs) = try shortlist(candidates, source, decoder, keeping: start)
+        let firsts = place(firstLogs, Shape(1, chosen.count))
         let totals = work.reserve(Shape(1, chosen.count))
-        var firstLogs: [Float] = []
-        // Row t of a sequence predicts token t + 1, so the last token is never fed.
-        for batch in batches(chosen.map { candidates.ids[$0].count - 1 }) {
-            let texts = chosen[batch].map { candidates.ids[$0] }
-            firstLogs += likelihoods(
-                texts, keysValues, decoder, to: totals.reshaped(Shape(chosen.count)).elements(batch))
+        let texts = chosen.map { candidates.ids[$0] }
+        var tree = AnswerTree()
+        var members: [Member] = []
+        for place in texts.indices.sorted(by: { texts[$0].lexicographicallyPrecedes(texts[$1]) }) {
+            if tree.rows > 0, tree.rows + tree.growth(texts[place]) > rowLimit {
+                score(members, tree, after: start, source, decoder, firstLogs, to: totals)
+                (tree, members) = (AnswerTree(), [])
+            }
+            members.append((place, tree.add(texts[place])))
         }
-        arena.write(firstLogs.span, to: firsts)
+        score(members, tree, after: start, source, decoder, firstLogs, to: totals)
+
         let scores = work.reserve(Shape(1, chosen.count))
         let probabilities = work.reserve(Shape(1, chosen.count))
         work.kernels.add(firsts, totals, to: scores, in: arena)
@@ -79,15 +86,19 @@ extension ForwardPass {
         return answers
     }
 
-    /// The candidates whose first token is most probable after `[CLS]`, in ascending order of index.
-    private func shortlist(_ candidates: AnswerList, _ keysValues: [KeysValues], _ decoder: AnswerDecoder)
-        throws(AlbefError) -> [Int]
-    {
+    /// The candidates whose first token is most probable after `[CLS]`, in ascending order of index, and the logarithms of
+    /// those probabilities.
+    ///
+    /// - Parameter start: Receives what later tokens need of `[CLS]`.
+    private func shortlist(
+        _ candidates: AnswerList, _ source: [KeysValues], _ decoder: AnswerDecoder, keeping start: [KeysValues]
+    ) throws(AlbefError) -> (chosen: [Int], firstLogs: [Float]) {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let start = place(candidates.ids[0].prefix(1).map { $0 }, Shape(1))
+        let token = place(candidates.ids[0].prefix(1).map { $0 }, Shape(1))
         let state = work.reserve(Shape(1, decoder.width))
-        decoder.decode(start, sequences: [0..<1], question: keysValues, to: state, in: work)
+        decoder.decode(
+            token, branches: [Branch(ancestors: [], rows: 0..<1)], keeping: start, question: source, to: state, in: work)
         let logits = work.reserve(Shape(1, decoder.vocabulary))
         decoder.logits(state, to: logits, in: work)
         try checkFinite(logits, "vqa_first_logits")
@@ -95,39 +106,69 @@ extension ForwardPass {
         let probabilities = work.reserve(logits.shape)
         work.kernels.softmax(logits, to: probabilities, in: arena)
         let first: [Float] = arena.read(probabilities)
-        let order = candidates.ids.indices.sorted {
-            let (a, b) = (first[Int(candidates.ids[$0][1])], first[Int(candidates.ids[$1][1])])
-            return a > b || (a == b && $0 < $1)
-        }
-        return order.prefix(Session.scoredAnswers).sorted()
+        let chosen = Ranking.best(Session.scoredAnswers, of: candidates.ids.count) { first[Int(candidates.ids[$0][1])] }
+            .sorted()
+        return (chosen, logProbabilities(logits, [chosen.map { candidates.ids[$0][1] }]))
     }
 
-    /// Decodes some candidates together. Writes the sum of the log-probabilities of each one's tokens behind `[CLS]` into
-    /// `totals` and returns that of its first token.
-    private func likelihoods(
-        _ texts: [[Int32]], _ keysValues: [KeysValues], _ decoder: AnswerDecoder, to totals: TensorView
-    ) -> [Float] {
+    /// A candidate by its place among the chosen ones, and what a tree predicts of it.
+    private typealias Member = (place: Int, edges: [AnswerTree.Edge])
+
+    /// Decodes a tree and writes the sums of the log-probabilities of its candidates' tokens behind `[CLS]`.
+    ///
+    /// - Parameters:
+    ///   - firstLogs: Of the first token of every chosen candidate.
+    ///   - totals: `[1, chosen]`.
+    private func score(
+        _ members: [Member], _ tree: AnswerTree, after start: [KeysValues], _ source: [KeysValues],
+        _ decoder: AnswerDecoder, _ firstLogs: [Float], to totals: TensorView
+    ) {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let sequences = Sequences(texts.map { $0.count - 1 })
-        let ids = place(texts.flatMap { $0.dropLast() }, Shape(sequences.rows))
-        let targets = place(texts.flatMap { $0.dropFirst() }, Shape(sequences.rows))
-        let logs = work.reserve(Shape(sequences.rows))
-        let states = work.reserve(Shape(sequences.rows, decoder.width))
-        decoder.decode(ids, sequences: sequences.ranges, question: keysValues, to: states, in: work)
-        for start in stride(from: 0, to: sequences.rows, by: ForwardPass.logitRows) {
-            let rows = start..<min(start + ForwardPass.logitRows, sequences.rows)
-            arena.scoped {
-                let logits = work.reserve(Shape(rows.count, decoder.vocabulary))
-                decoder.logits(states.rows(rows), to: logits, in: work)
-                work.kernels.logSoftmaxGather(
-                    logits, ids: targets.elements(rows), to: logs.elements(rows), in: arena)
+        var logs: [Float] = []
+        if tree.rows > 0 {
+            let ids = place(tree.ids, Shape(tree.rows))
+            let states = work.reserve(Shape(tree.rows, decoder.width))
+            decoder.decode(ids, branches: tree.branches, after: start, question: source, to: states, in: work)
+            for first in stride(from: 0, to: tree.rows, by: ForwardPass.logitRows) {
+                let rows = first..<min(first + ForwardPass.logitRows, tree.rows)
+                arena.scoped {
+                    let logits = work.reserve(Shape(rows.count, decoder.vocabulary))
+                    decoder.logits(states.rows(rows), to: logits, in: work)
+                    logs += logProbabilities(logits, Array(tree.targets[rows]))
+                }
             }
         }
-        for (index, rows) in sequences.ranges.enumerated() {
-            work.kernels.sum(logs.elements(rows), to: totals.elements(index..<index + 1), in: arena)
+        var starts: [Int] = []
+        var count = 0
+        for targets in tree.targets {
+            starts.append(count)
+            count += targets.count
         }
-        return sequences.ranges.map { arena.element($0.lowerBound, of: logs) }
+        for member in members {
+            let all = [firstLogs[member.place]] + member.edges.map { logs[starts[$0.row] + $0.place] }
+            arena.scoped {
+                let view = place(all, Shape(all.count))
+                let total = totals.reshaped(Shape(totals.columns)).elements(member.place..<member.place + 1)
+                work.kernels.sum(view, to: total, in: arena)
+            }
+        }
+    }
+
+    /// The log-probabilities of some tokens by each row of logits, one row after another.
+    private func logProbabilities(_ logits: TensorView, _ targets: [[Int32]]) -> [Float] {
+        var ends: [Int32] = []
+        for row in targets { ends.append((ends.last ?? 0) + Int32(row.count)) }
+        let flat = targets.flatMap(\.self)
+        return arena.scoped {
+            // Room for the most that can be asked for, so that the plan holds for every tree.
+            let all = 0..<flat.count
+            let ids = arena.reserve(Shape(ForwardPass.logitTargets), .int32).elements(all)
+            let logs = work.reserve(Shape(ForwardPass.logitTargets)).elements(all)
+            arena.write(flat.span, to: ids)
+            work.kernels.logSoftmaxGather(logits, ids: ids, ends: place(ends, Shape(ends.count)), to: logs, in: arena)
+            return arena.read(logs)
+        }
     }
 
     private func observe(_ answers: [Answer]) {

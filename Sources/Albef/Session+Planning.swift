@@ -74,10 +74,25 @@ extension ForwardPass {
         }
     }
 
-    /// As many candidates as are scored, filling a batch of rows.
+    /// As many candidates as are scored, whose distinct prefixes fill a batch of rows, if so few can.
     private func largestAnswers() -> AnswerList {
-        var ids = fullBatch().map { $0 + [0] }
-        while ids.count < Session.scoredAnswers { ids.append([0, 0]) }
+        let words = model.configuration.vocabSize
+        // Numbers in the base of the vocabulary's size differ as early as tokens can.
+        let texts = (0..<Session.scoredAnswers).map { number in
+            var rest = number
+            return (1..<max(1, textLimit)).map { _ in
+                defer { rest /= words }
+                return Int32(rest % words)
+            }
+        }.sorted { $0.lexicographicallyPrecedes($1) }
+        var tree = AnswerTree()
+        var ids: [[Int32]] = []
+        for text in texts {
+            let candidate = [0] + text + [0]
+            let kept = candidate.count - max(0, tree.rows + tree.growth(candidate) - rowLimit)
+            ids.append(candidate.prefix(kept - 1) + [0])
+            _ = tree.add(ids[ids.count - 1])
+        }
         return AnswerList(answers: ids.map { _ in "" }, ids: ids)
     }
 }

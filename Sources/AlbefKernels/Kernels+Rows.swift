@@ -61,17 +61,23 @@ extension Kernels {
         }
     }
 
-    /// The logarithm of one softmax probability of each row: `(x[id] - max x) - log(sum exp(x - max x))`.
+    /// The logarithm of some softmax probabilities of each row: `(x[id] - max x) - log(sum exp(x - max x))`.
     ///
     /// - Parameters:
     ///   - logits: float32 `[M, V]`, may have gaps between rows.
-    ///   - ids: int32 `[M]`, each in `0..<V`.
-    ///   - y: float32 `[M]`.
-    public func logSoftmaxGather(_ logits: TensorView, ids: TensorView, to y: TensorView, in arena: Arena) {
-        precondition(logits.type == .float32 && y.type == .float32 && y.isDense && y.shape.count == logits.rows)
-        checkIndices(ids, count: logits.rows, below: logits.columns, arena)
+    ///   - ids: int32 `[I]`, each in `0..<V`: those of row 0, then those of row 1, and so on.
+    ///   - ends: int32 `[M]`, ascending: where the ids of each row end, the last at `I`; nil for one id a row.
+    ///   - y: float32 `[I]`.
+    public func logSoftmaxGather(
+        _ logits: TensorView, ids: TensorView, ends: TensorView? = nil, to y: TensorView, in arena: Arena
+    ) {
+        let count = ids.shape.count
+        precondition(logits.type == .float32 && y.type == .float32 && y.isDense && y.shape.count == count)
+        precondition(ends != nil || count == logits.rows)
+        checkIndices(ids, count: count, below: logits.columns, arena)
+        if let ends { checkEnds(ends, count: logits.rows, last: count, arena) }
         if arena.isPlanning || logits.rows == 0 { return }
-        unsafe withUnsafePointer(to: rows(logits, y, stride: 1, ids: ids, arena)) {
+        unsafe withUnsafePointer(to: rows(logits, y, stride: 1, ids: ids, ends: ends, arena)) {
             unsafe alb_log_softmax_gather_f32(isa.code, threadCount, $0)
         }
     }
@@ -124,11 +130,24 @@ extension Kernels {
         }
     }
 
+    /// Ends index memory as ids do.
+    private func checkEnds(_ ends: TensorView, count: Int, last: Int, _ arena: Arena) {
+        precondition(ends.type == .int32 && ends.isDense && ends.shape.count == count)
+        if arena.isPlanning { return }
+        var start = 0
+        for end in arena.read(ends, as: Int32.self) {
+            precondition(end >= start, "ends must ascend")
+            start = Int(end)
+        }
+        precondition(start == last, "the ends do not cover the ids")
+    }
+
     private func rows(
-        _ x: TensorView, _ y: TensorView, stride: Int, ids: TensorView? = nil, _ arena: Arena
+        _ x: TensorView, _ y: TensorView, stride: Int, ids: TensorView? = nil, ends: TensorView? = nil, _ arena: Arena
     ) -> alb_rows_args {
         unsafe alb_rows_args(
             m: x.rows, n: x.columns, src: arena.floats(x), src_stride: x.rowStride,
-            ids: ids.map { unsafe UnsafePointer(arena.integers($0)) }, dst: arena.floats(y), dst_stride: stride)
+            ids: ids.map { unsafe UnsafePointer(arena.integers($0)) },
+            id_ends: ends.map { unsafe UnsafePointer(arena.integers($0)) }, dst: arena.floats(y), dst_stride: stride)
     }
 }

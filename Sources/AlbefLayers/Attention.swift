@@ -71,6 +71,9 @@ public struct SelfAttention: Sendable {
     /// True where a token sees only itself and those before it.
     public let causal: Bool
 
+    /// Heads, of equal width.
+    public var heads: Int { block.heads }
+
     /// Takes `PREFIX.self.{query,key,value}` and `PREFIX.output.{dense,LayerNorm}` from a file.
     public init(_ file: ModelFile, _ prefix: String, width: Int, heads: Int, causal: Bool) throws(ModelFileError) {
         block = try AttentionBlock(file, prefix, width: width, sourceWidth: width, heads: heads)

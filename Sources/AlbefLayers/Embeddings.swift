@@ -29,13 +29,15 @@ public struct Embeddings: Sendable {
     /// Width of a row.
     public var width: Int { words.depth }
 
-    /// Embeds one sequence.
+    /// Embeds one sequence, or the end of one.
     ///
     /// - Parameters:
-    ///   - ids: Int32 `[tokens]`, each below the vocabulary's size; `tokens` at most the number of positions.
+    ///   - ids: Int32 `[tokens]`, each below the vocabulary's size; `first + tokens` at most the number of positions.
+    ///   - first: The position of the first token.
     ///   - y: `[tokens, width]`.
-    public func callAsFunction(_ ids: TensorView, to y: TensorView, in work: Workspace) {
-        work.kernels.embed(ids, words: words, positions: positions, types: types, to: y, in: work.arena)
+    public func callAsFunction(_ ids: TensorView, first: Int = 0, to y: TensorView, in work: Workspace) {
+        work.kernels.embed(
+            ids, words: words, positions: positions, firstPosition: first, types: types, to: y, in: work.arena)
         norm(y, to: y, in: work)
     }
 }

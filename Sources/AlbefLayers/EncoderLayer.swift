@@ -65,8 +65,15 @@ public struct EncoderLayer: Sendable {
         work.arena.scoped {
             let own = work.reserve(x.shape)
             selfAttention(x, sequences: sequences, record: record?.selfAttention, to: own, in: work)
+            finish(own, source: source, record: record, to: y, in: work)
+        }
+    }
+
+    /// What follows the self-attention.
+    func finish(_ own: TensorView, source: KeysValues?, record: Record?, to y: TensorView, in work: Workspace) {
+        work.arena.scoped {
             if let crossAttention, let source {
-                let fused = work.reserve(x.shape)
+                let fused = work.reserve(own.shape)
                 crossAttention(own, source: source, record: record?.crossAttention, to: fused, in: work)
                 feedForward(fused, record: record?.feedForward, to: y, in: work)
             } else {

@@ -25,8 +25,8 @@ private struct RowCase {
         let dst = Guarded<Float>(m * columns, placement)
         dst.fill(byte: 0xa5)
         var args = alb_rows_args(
-            m: m, n: n, src: src.start, src_stride: stride, ids: ids.map { UnsafePointer($0.start) }, dst: dst.start,
-            dst_stride: columns)
+            m: m, n: n, src: src.start, src_stride: stride, ids: ids.map { UnsafePointer($0.start) }, id_ends: nil,
+            dst: dst.start, dst_stride: columns)
         operation(setting.isa, setting.threads, &args)
         return dst
     }
@@ -54,6 +54,35 @@ struct RowsTests {
                     #expect(
                         run(setting).firstDifference(from: expected) == nil,
                         "\(name) of \(m)x\(n), \(setting), seed \(random.seed)")
+                }
+            }
+        }
+    }
+
+    @Test("log-probabilities of any number of ids a row are those of one id a row", arguments: [1, 16, 33, 1000])
+    func severalIDs(n: Int) {
+        var random = TestRandom("several ids \(n)")
+        let counts = [0, 3, 1, 0, 40, 1, 0], m = counts.count
+        let rows = RowCase(m, n, .atEnd, &random)
+        let total = counts.reduce(0, +)
+        let ids = Guarded((0..<total).map { Int32($0 * 11 % n) }, .atEnd)
+        var end: Int32 = 0
+        let ends = Guarded(counts.map { count in (end += Int32(count), end).1 }, .atEnd)
+        for setting in Setting.all {
+            let dst = Guarded<Float>(total, .atEnd)
+            var args = alb_rows_args(
+                m: m, n: n, src: rows.src.start, src_stride: rows.stride, ids: ids.start, id_ends: ends.start,
+                dst: dst.start, dst_stride: 1)
+            alb_log_softmax_gather_f32(setting.isa, setting.threads, &args)
+            var place = 0
+            for (row, count) in counts.enumerated() {
+                for _ in 0..<count {
+                    let one = Guarded(Array(repeating: ids.start[place], count: m), .atEnd)
+                    let alone = rows.run(alb_log_softmax_gather_f32, columns: 1, ids: one, reference)
+                    #expect(
+                        dst.start[place].bitPattern == alone.start[row].bitPattern,
+                        "row \(row), id \(place), \(setting), seed \(random.seed)")
+                    place += 1
                 }
             }
         }
@@ -94,7 +123,7 @@ struct RowsTests {
         for setting in Setting.all {
             let dst = Guarded<Float>(1, .atEnd)
             var args = alb_rows_args(
-                m: 1, n: 33, src: rows.start, src_stride: 33, ids: nil, dst: dst.start, dst_stride: 1)
+                m: 1, n: 33, src: rows.start, src_stride: 33, ids: nil, id_ends: nil, dst: dst.start, dst_stride: 1)
             alb_sum_f32(setting.isa, setting.threads, &args)
             #expect(dst.start[0] == 4)
         }
@@ -105,7 +134,7 @@ struct RowsTests {
         for setting in Setting.all {
             let dst = Guarded<Float>(1, .atEnd)
             var args = alb_rows_args(
-                m: 1, n: 16, src: other.start, src_stride: 16, ids: nil, dst: dst.start, dst_stride: 1)
+                m: 1, n: 16, src: other.start, src_stride: 16, ids: nil, id_ends: nil, dst: dst.start, dst_stride: 1)
             alb_sum_f32(setting.isa, setting.threads, &args)
             #expect(dst.start[0] == 1)
         }
@@ -161,7 +190,7 @@ struct RowsTests {
                 let copy = Guarded<Float>(m * n, .atEnd)
                 for i in 0..<m { for j in 0..<n { copy.start[i * n + j] = rows.src.start[i * rows.stride + j] } }
                 var args = alb_rows_args(
-                    m: m, n: n, src: copy.start, src_stride: n, ids: nil, dst: copy.start, dst_stride: n)
+                    m: m, n: n, src: copy.start, src_stride: n, ids: nil, id_ends: nil, dst: copy.start, dst_stride: n)
                 operation(setting.isa, setting.threads, &args)
                 #expect(copy.firstDifference(from: apart) == nil, "\(setting)")
             }
@@ -173,7 +202,7 @@ struct RowsTests {
         let src = Guarded([Float](repeating: 0, count: 20), .atEnd)
         for setting in Setting.all {
             let dst = Guarded<Float>(20, .atEnd)
-            var args = alb_rows_args(m: 1, n: 20, src: src.start, src_stride: 20, ids: nil, dst: dst.start, dst_stride: 20)
+            var args = alb_rows_args(m: 1, n: 20, src: src.start, src_stride: 20, ids: nil, id_ends: nil, dst: dst.start, dst_stride: 20)
             alb_l2_normalize_f32(setting.isa, setting.threads, &args)
             #expect(dst.array.allSatisfy { $0 == 0 })
         }

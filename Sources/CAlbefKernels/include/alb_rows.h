@@ -14,15 +14,17 @@ typedef struct {
     size_t n;                       ///< columns, at least 1
     const float *_Nonnull src;      ///< m x n
     size_t src_stride;              ///< elements from row to row
-    const int32_t *_Nullable ids;   ///< m entries, each in 0...n-1; for the log-probability
-    float *_Nonnull dst;            ///< m x n, may be src; for the log-probability and the sum m x 1
+    const int32_t *_Nullable ids;   ///< each in 0...n-1; for the log-probability
+    const int32_t *_Nullable id_ends;  ///< m entries: ids below id_ends[i], from id_ends[i - 1] on, are of row i; NULL: one a row
+    float *_Nonnull dst;            ///< m x n, may be src; for the log-probability an element an id, for the sum m x 1
     size_t dst_stride;              ///< elements from row to row
 } alb_rows_args;
 
 /// dst = e / R16(e), e = exp(x - max x). Bits equal on every ISA; rows are split over threads.
 void alb_softmax_f32(alb_isa isa, int threads, const alb_rows_args *_Nonnull args);
 
-/// dst[row] = (x[id] - max x) - log(R16(exp(x - max x))). Bits equal on every ISA; rows are split over threads.
+/// dst = (x[id] - max x) - log(R16(exp(x - max x))) for each id of the row. Bits equal on every ISA; rows are split over
+/// threads.
 void alb_log_softmax_gather_f32(alb_isa isa, int threads, const alb_rows_args *_Nonnull args);
 
 /// dst = x / max(sqrt(R16(x * x)), 1e-12). Bits equal on every ISA; rows are split over threads.

@@ -54,7 +54,7 @@ void alb_log_softmax_gather_f32__avx2(void *context, size_t begin, size_t end, i
     for (size_t i = begin; i < end; i++) {
         const float *src = a->src + i * a->src_stride;
         const float m = maximum(src, a->n);
-        a->dst[i * a->dst_stride] = (src[a->ids[i]] - m) - alb_log(exponentials(src, a->n, m, NULL));
+        alb_gather_log_softmax(a, i, m, alb_log(exponentials(src, a->n, m, NULL)));
     }
 }
 

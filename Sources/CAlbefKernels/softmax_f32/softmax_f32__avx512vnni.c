@@ -53,7 +53,7 @@ void alb_log_softmax_gather_f32__avx512vnni(void *context, size_t begin, size_t 
             __m512 e = alb_exp_avx512(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, src + j), m));
             acc = _mm512_mask_add_ps(acc, mask, acc, e);
         }
-        a->dst[i * a->dst_stride] = (src[a->ids[i]] - greatest) - alb_log(alb_r16_fold_avx512(acc));
+        alb_gather_log_softmax(a, i, greatest, alb_log(alb_r16_fold_avx512(acc)));
     }
 }
 

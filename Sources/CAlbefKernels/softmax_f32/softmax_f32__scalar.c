@@ -30,7 +30,6 @@ void alb_log_softmax_gather_f32__scalar(void *context, size_t begin, size_t end,
         float m = maximum(src, a->n);
         float acc[ALB_R16_LANES] = {0};
         for (size_t j = 0; j < a->n; j++) acc[j % ALB_R16_LANES] = acc[j % ALB_R16_LANES] + alb_exp(src[j] - m);
-        float sum = alb_r16_fold(acc);
-        a->dst[i * a->dst_stride] = (src[a->ids[i]] - m) - alb_log(sum);
+        alb_gather_log_softmax(a, i, m, alb_log(alb_r16_fold(acc)));
     }
 }
