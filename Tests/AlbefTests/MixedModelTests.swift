@@ -57,10 +57,10 @@ struct MixedModelTests {
                     let model = try Model(file.replacing([name: matrix]))
                     let expected = digests(try trace(model, isa: .scalar, threads: 1))
                     #expect(digests(try trace(model, threads: 3)) == expected, "\(name)")
-                    if expected != plain { different += 1 } else { print("SAME", name) }
+                    if expected != plain { different += 1 }
                 }
-                // Queries and keys of answers that are one token long cannot make a difference.
-                #expect(different >= Self.matrices.count - 4)
+                // What a query weighs may vanish where the values are quantised again.
+                #expect(different >= Self.matrices.count - 2)
             }
         }
     }
