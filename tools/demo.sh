@@ -25,7 +25,7 @@ run() {
 }
 
 say "one file each: int8 models packed from the shipped float32 checkpoints"
-for model in retrieval vqa; do
+for model in pretrain retrieval vqa entailment nlvr; do
     run albef-export "models/$model/model.safetensors" -o "$out/$model.albef"
 done
 
@@ -42,6 +42,21 @@ run albef-infer match -m "$out/retrieval.albef" --image "$pictures/$(read_field 
 say "visual question answering"
 sed -n 's/^question: //p' "$pictures/demo.txt" | while IFS='|' read -r picture question; do
     run albef-infer vqa -m "$out/vqa.albef" --image "$pictures/$picture" --question "$question" --top 3
+done
+
+say "visual entailment: does the sentence follow from the picture?"
+sed -n 's/^entail: //p' "$pictures/demo.txt" | while IFS='|' read -r picture sentence; do
+    run albef-infer entail -m "$out/entailment.albef" --image "$pictures/$picture" --text "$sentence"
+done
+
+say "reasoning over two pictures (NLVR2)"
+sed -n 's/^reason: //p' "$pictures/demo.txt" | while IFS='|' read -r first second sentence; do
+    run albef-infer reason -m "$out/nlvr.albef" --left "$pictures/$first" --right "$pictures/$second" --text "$sentence"
+done
+
+say "masked words: what does the picture fill in?"
+sed -n 's/^mask: //p' "$pictures/demo.txt" | while IFS='|' read -r picture text; do
+    run albef-infer fill-mask -m "$out/pretrain.albef" --image "$pictures/$picture" --text "$text" --top 3
 done
 
 say "grounding: where is it?"

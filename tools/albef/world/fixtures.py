@@ -39,6 +39,16 @@ QUESTIONS = (
     (284, "is there a red ring in the picture?"),
     (229, "where are the objects?"),
 )
+ENTAILED = (
+    "there is a small white heart and a large yellow star",
+    "there is a yellow star and tom has it",
+    "there is a blue ring on the grass",
+)
+"""Sentences about the picture of `MATCH`: true of it, not to be told from it, false."""
+REASONED = (270, 281, ("there is a star in the two pictures", "there is a green star in the left picture"))
+"""Left and right picture; a true and a false sentence about them."""
+MASKED = ("a large [MASK] star on the grass", "three [MASK] stars in the night sky")
+"""About the pictures of `MATCH` and of the left one above."""
 
 GOLDEN_TEST = 24
 """Golden pictures from the test split: the first that are not in the demo."""
@@ -61,6 +71,10 @@ def demo_lines(names: dict[int, str]) -> str:
     picture, true, false = MATCH
     lines = [f"search: {SEARCH}", f"picture: {names[picture]}", f"true: {true}", f"false: {false}", f"ground: {GROUND}"]
     lines += [f"question: {names[index]}|{question}" for index, question in QUESTIONS]
+    lines += [f"entail: {names[picture]}|{sentence}" for sentence in ENTAILED]
+    left, right, sentences = REASONED
+    lines += [f"reason: {names[left]}|{names[right]}|{sentence}" for sentence in sentences]
+    lines += [f"mask: {names[index]}|{text}" for index, text in zip((picture, left), MASKED, strict=True)]
     return "\n".join(lines) + "\n"
 
 
