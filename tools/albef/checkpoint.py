@@ -73,15 +73,15 @@ def student_tensors(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def save_official(path: str | Path, model: nn.Module, **more: object) -> None:
+def save_official(path: str | Path, model: nn.Module, *, wrapped: bool = True, **more: object) -> None:
     """Writes ``.pth`` as the official trainer does: ``{"model": every tensor, twins and queues too}`` and what is given.
 
-    Shared tensors stand under both names and are stored once.
+    Not ``wrapped``: the tensors alone, as most released files. Shared tensors stand under both names and are stored once.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    torch.save({"model": model.state_dict(), **more}, temporary)
+    torch.save({"model": model.state_dict(), **more} if wrapped else model.state_dict(), temporary)
     temporary.rename(path)
 
 

@@ -21,6 +21,12 @@ from albef.model import (
 )
 from albef.text import Tokenizer
 
+MODELS: dict[str, type[nn.Module]] = {
+    "pretrain": PretrainModel, "retrieval": RetrievalModel, "grounding": RetrievalModel, "vqa": VQAModel,
+    "entailment": EntailmentModel, "nlvr_pretrain": NLVRPretrainModel, "nlvr": NLVRModel,
+}  # fmt: skip
+TWO_PICTURES = ("nlvr_pretrain", "nlvr")
+
 
 @dataclass
 class Loaded:
@@ -46,6 +52,12 @@ def infer_task(tensors: dict[str, Tensor]) -> str:
 def infer_config(tensors: dict[str, Tensor]) -> ModelConfig:
     """The shape that the tensors tell of, for checkpoints without a configuration; heads are 64 wide."""
     tensors = {name.replace(".bert.", "."): tensor for name, tensor in tensors.items()}
+    needed = (
+        "visual_encoder.patch_embed.proj.weight", "visual_encoder.pos_embed", "text_encoder.embeddings.word_embeddings.weight",
+        "text_encoder.embeddings.position_embeddings.weight",
+    )  # fmt: skip
+    if missing := [name for name in needed if name not in tensors]:
+        raise ValueError(f"the tensors do not tell the model's shape: {', '.join(missing)} missing")
 
     def count(prefix: str) -> int:
         numbers = (int(name[len(prefix) :].split(".")[0]) for name in tensors if name.startswith(prefix))
@@ -82,17 +94,16 @@ def load_model(path: str | Path, vocabulary: list[str] | None = None, answers: l
     return Loaded(model.eval(), task, tokenizer, answers or checkpoint.answers)
 
 
-def build_model(task: str, config: ModelConfig, tokenizer: Tokenizer) -> nn.Module:
-    """A task's model without twins, with fresh weights."""
-    if task == "pretrain":
-        return PretrainModel(config, twins=False, cls_id=tokenizer.cls_id, mask_id=tokenizer.mask_id)
-    if task == "vqa":
-        return VQAModel(config, twins=False, cls_id=tokenizer.cls_id)
-    if task == "nlvr_pretrain":
-        return NLVRPretrainModel(config)
-    models = {
-        "retrieval": RetrievalModel, "grounding": RetrievalModel, "entailment": EntailmentModel, "nlvr": NLVRModel,
-    }  # fmt: skip
-    if task not in models:
-        raise ValueError(f"unknown task {task}")
-    return models[task](config, twins=False)
+def build_model(
+    task: str, config: ModelConfig, tokenizer: Tokenizer | None = None, *, twins: bool = False, **options
+) -> nn.Module:
+    """A task's model with fresh weights; ``options`` are those of the model. Text assignment has no twins."""
+    if task not in MODELS:
+        raise ValueError(f"unknown task {task!r}: one of {', '.join(MODELS)}")
+    if task != "nlvr_pretrain":
+        options["twins"] = twins
+    if tokenizer is not None and task in ("pretrain", "vqa"):
+        options["cls_id"] = tokenizer.cls_id
+    if tokenizer is not None and task == "pretrain":
+        options["mask_id"] = tokenizer.mask_id
+    return MODELS[task](config, **options)

@@ -16,15 +16,8 @@ import torch
 from torch import nn
 
 from albef.checkpoint import save_checkpoint
-from albef.model import (
-    EntailmentModel,
-    ModelConfig,
-    NLVRModel,
-    NLVRPretrainModel,
-    PretrainModel,
-    RetrievalModel,
-    VQAModel,
-)
+from albef.loading import MODELS, TWO_PICTURES, build_model
+from albef.model import ModelConfig
 from albef.model.config import small_config
 from albef.optim import build_optimizer
 from albef.text import Tokenizer
@@ -33,11 +26,6 @@ from albef.world import questions
 from albef.world.vocabulary import LETTERS, PATH, SIGNS
 
 PUBLISHED_VOCABULARY = 30522
-MODELS = {
-    "pretrain": PretrainModel, "retrieval": RetrievalModel, "vqa": VQAModel, "entailment": EntailmentModel,
-    "nlvr_pretrain": NLVRPretrainModel, "nlvr": NLVRModel,
-}  # fmt: skip
-TWO_PICTURES = ("nlvr_pretrain", "nlvr")
 _COMMON = (
     "the a an of in on at by and or is are was were be to with for from up down left right above below no not yes "
     "man woman people person boy girl child dog cat horse bird cow sheep car bus train boat bike street road "
@@ -76,10 +64,8 @@ def build_random(
 ) -> nn.Module:
     """A model of ``task``, one of ``MODELS``; equal arguments give equal weights."""
     torch.manual_seed(seed)
-    options: dict = {} if task == "nlvr_pretrain" else {"twins": twins}
-    if task in ("pretrain", "retrieval"):
-        options["queue_size"] = queue_size
-    model = MODELS[task](config, initializer_range=initializer_range, **options)
+    options = {"queue_size": queue_size} if task in ("pretrain", "retrieval", "grounding") else {}
+    model = build_model(task, config, twins=twins, initializer_range=initializer_range, **options)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1 and parameter.requires_grad:
