@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import os
 import signal
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,11 +76,16 @@ def test_official_rates_follow_epochs_and_stay_inside_them(world, tmp_path):
     assert rates == [f"{rate:.2e}" for rate in expected for _ in range(10)]
 
 
-def test_a_run_by_the_clock_ends_and_says_so(world, tmp_path):
+def test_a_run_by_the_clock_ends_and_says_so(world, tmp_path, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr("albef.train.loop.time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
     config = w.write_config(tmp_path / "c.json", "retrieval", epochs=1)
     assert main(w.command(world, config, tmp_path / "run", "retrieval", "--minutes", 0.02)) == 0
-    last = w.log(tmp_path / "run")[-1]
-    assert last["minutes"] >= 0.02 and last["finished"] > 10, "it goes on beyond the configuration's one epoch"
+    lines = w.log(tmp_path / "run")
+    assert 0.02 <= lines[-1]["minutes"] < 0.03
+    assert lines[-1]["finished"] > 10, "it goes on beyond the configuration's one epoch"
+    rates = [float(line["lr"]) for line in lines if "rate" in line]
+    assert rates[-1] < 0.3 * max(rates), "rates follow the clock"
 
 
 def build(world, tmp_path, task="retrieval", **changes) -> Run:
