@@ -1,10 +1,7 @@
-"""Datasets in the official JSON formats, held in memory: token ids, and pictures decoded once into a file of pixels."""
+"""Captions and questions in the official JSON formats, held in memory as token ids, and batches of them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,58 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from albef.image import load_pixels
+from albef import records
+from albef.pictures import PictureFiles, Pictures, SampleError, cache_folder
+from albef.records import DatasetError, Field, read_json, read_records
 from albef.text import Tokenizer, normalize_caption, normalize_question, pad
 
-
-def cache_folder() -> Path:
-    """Where generated and decoded data lies, outside of any checkout."""
-    base = os.environ.get("ALBEF_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "albef"
-    return Path(base)
-
-
-def read_json(path: str | Path) -> list:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-class SampleError(ValueError):
-    """An item of a dataset, by its number, that cannot be had. The trainer says so once and shows another in its place."""
-
-    def __init__(self, item: int, reason: str) -> None:
-        super().__init__(reason)
-        self.item = item
-
-
-class Pictures:
-    """Distinct pictures by path, decoded and resized once; ``pixels`` is a memory-mapped uint8 [N, R, R, 3].
-
-    No augmentation happens here or later: captions of the small world speak of left, right and colours. Random crops,
-    flips and RandAugment belong between ``pixels`` and ``normalize_pixels``.
-    """
-
-    def __init__(self, root: str | Path, paths: list[str], size: int) -> None:
-        self.root = Path(root)
-        self.paths = sorted(set(paths))
-        self.index = {path: number for number, path in enumerate(self.paths)}
-        stamp = "\n".join(f"{path} {(self.root / path).stat().st_mtime_ns}" for path in self.paths)
-        key = hashlib.sha256(f"{size}\n{self.root.resolve()}\n{stamp}".encode()).hexdigest()[:16]
-        file = cache_folder() / "pixels" / f"{key}.npy"
-        if not file.exists():
-            self._decode(file, size)
-        self.pixels = np.load(file, mmap_mode="r")
-
-    def _decode(self, file: Path, size: int) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}.npy")
-        out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(self.paths), size, size, 3))
-        for number, path in enumerate(self.paths):
-            out[number] = load_pixels(self.root / path, size)
-        out.flush()
-        temporary.rename(file)
-
-    def batch(self, numbers: list[int] | np.ndarray) -> Tensor:
-        """uint8 [B, R, R, 3]."""
-        return torch.from_numpy(self.pixels[np.asarray(numbers)])
+__all__ = [
+    "Batches", "CaptionBatches", "CaptionItem", "DatasetError", "Pictures", "QuestionBatches", "QuestionItem", "SampleError",
+    "cache_folder", "pad", "random_of", "read_captions", "read_json", "read_questions", "shared_runs", "shuffled_batches",
+]  # fmt: skip
 
 
 def random_of(*numbers: int) -> np.random.Generator:
@@ -92,6 +46,10 @@ def shared_runs(groups: Iterable[list[int]], share: int, generator: np.random.Ge
     return [runs[number] for number in generator.permutation(len(runs))]
 
 
+def _caption_fields(record: dict) -> tuple[Field, ...]:
+    return (records.IMAGE, records.EXPRESSION if "text" in record and "caption" not in record else records.CAPTION)
+
+
 @dataclass
 class CaptionItem:
     image: str
@@ -104,7 +62,7 @@ def read_captions(
     """Pre-training, retrieval and grounding files alike: a picture with ``caption`` (one or several) or ``text``."""
     items = []
     for file in files:
-        for entry in read_json(Path(root) / file):
+        for entry in read_records(Path(root) / file, _caption_fields):
             texts = entry["caption"] if "caption" in entry else entry["text"]
             texts = [texts] if isinstance(texts, str) else texts
             ids = [tokenizer.encode(normalize_caption(text, max_words), max_tokens) for text in texts]
@@ -137,7 +95,7 @@ class CaptionBatches:
     serve as a negative there. Short captions such as "the red star" are true of many pictures.
     """
 
-    def __init__(self, items: list[CaptionItem], pictures: Pictures, batch_size: int, seed: int) -> None:
+    def __init__(self, items: list[CaptionItem], pictures: PictureFiles, batch_size: int, seed: int) -> None:
         self.items, self.pictures, self.batch_size, self.seed = items, pictures, batch_size, seed
         self.numbers = np.array([pictures.index[item.image] for item in items])
         self.captions: dict[int, set[tuple[int, ...]]] = {}
@@ -166,7 +124,7 @@ class CaptionBatches:
         ids, mask = pad([drawn[item] for item in numbers])
         texts = [tuple(drawn[item]) for item in numbers]
         true = torch.tensor([[text in self.captions[number] for text in texts] for number in pictures.tolist()])
-        return self.pictures.batch(pictures), ids, mask, torch.from_numpy(pictures), true
+        return self.pictures.batch(pictures, numbers, epoch), ids, mask, torch.from_numpy(pictures), true
 
 
 @dataclass
@@ -183,11 +141,13 @@ def read_questions(
 ) -> list[QuestionItem]:  # fmt: skip
     """VQA files: ``answer`` is a list (weights are shares) or, for Visual Genome, one string of weight 0.5.
 
-    ``roots`` names the folder of a record's picture by its ``dataset``.
+    ``roots`` names the folder of a record's picture by its ``dataset``; where it is given, it must know every one.
     """
     items = []
+    dataset = records.one_of("dataset", roots) if roots else Field("dataset", records.is_text, "a text", optional=True)
+    fields = (*records.QUESTION_RECORD, dataset)
     for file in files:
-        for entry in read_json(Path(root) / file):
+        for entry in read_records(Path(root) / file, fields):
             given = entry["answer"]
             if isinstance(given, str):
                 answers = [(given, 0.5 if entry.get("dataset") == "vg" else 1.0)]
@@ -205,7 +165,7 @@ class QuestionBatches:
     def __init__(
         self,
         items: list[QuestionItem],
-        pictures: Pictures,
+        pictures: PictureFiles,
         tokenizer: Tokenizer,
         batch_size: int,
         share: int,
@@ -237,9 +197,12 @@ class QuestionBatches:
 
     def load(self, numbers: list[int], epoch: int) -> tuple[Tensor, ...]:
         items = [self.items[number] for number in numbers]
-        distinct = {image: row for row, image in enumerate(dict.fromkeys(item.image for item in items))}
+        shown_by: dict[str, int] = {}
+        for number, item in zip(numbers, items, strict=True):
+            shown_by.setdefault(item.image, number)
+        distinct = {image: row for row, image in enumerate(shown_by)}
         pictures = torch.tensor([distinct[item.image] for item in items])
-        pixels = self.pictures.batch([self.pictures.index[image] for image in distinct])
+        pixels = self.pictures.batch([self.pictures.index[image] for image in distinct], list(shown_by.values()), epoch)
         ids, mask = pad([item.question for item in items])
         answers = [(row, answer, weight) for row, item in enumerate(items) for answer, weight in item.answers]
         answer_ids, answer_mask = pad([self.answer_ids[answer] for _, answer, _ in answers])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from albef.data import Pictures, read_json
+from albef.pictures import PictureFiles
+from albef.records import ENTAILMENT_RECORD, NLVR_RECORD, read_records
 from albef.text import Tokenizer, normalize_caption, pad
 
 ENTAILMENT_CLASSES = ("contradiction", "neutral", "entailment")
@@ -37,7 +39,7 @@ def read_entailment(
     """SNLI-VE lists: ``image``, ``sentence``, ``label``."""
     items = []
     for file in files:
-        for entry in read_json(Path(root) / file)[:limit]:
+        for entry in read_records(Path(root) / file, ENTAILMENT_RECORD)[:limit]:
             ids = tokenizer.encode(normalize_caption(entry["sentence"], max_words))
             label = ENTAILMENT_CLASSES.index(entry["label"])
             items.append(SentenceItem((picture_file(entry["image"]),), ids, label, entry.get("kind", "")))
@@ -50,7 +52,7 @@ def read_nlvr(
     """NLVR2 lists: ``images`` (left, right), ``sentence``, ``label``, which is "True" or means false."""
     items = []
     for file in files:
-        for entry in read_json(Path(root) / file)[:limit]:
+        for entry in read_records(Path(root) / file, NLVR_RECORD)[:limit]:
             left, right = entry["images"]
             ids = tokenizer.encode(normalize_caption(entry["sentence"], max_words))
             items.append(SentenceItem((left, right), ids, int(entry["label"] == "True"), entry.get("kind", "")))
@@ -62,10 +64,19 @@ def pictures_of(items: list[SentenceItem]) -> list[str]:
     return [image for item in items for image in item.images]
 
 
-def collate(items: list[SentenceItem], pictures: Pictures) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Pixels of the distinct pictures [P, R, R, 3], ids and mask [B, T], rows [B, pictures of a sentence], labels [B]."""
-    distinct = {image: row for row, image in enumerate(dict.fromkeys(pictures_of(items)))}
-    pixels = pictures.batch([pictures.index[image] for image in distinct])
+def collate(
+    items: list[SentenceItem], pictures: PictureFiles, numbers: Sequence[int] | None = None, epoch: int = 0
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Pixels of the distinct pictures [P, R, R, 3], ids and mask [B, T], rows [B, pictures of a sentence], labels [B].
+
+    ``numbers`` are those of the items in their dataset, for augmentation and for naming an item whose picture is broken.
+    """
+    shown_by: dict[str, int] = {}
+    for number, item in zip(range(len(items)) if numbers is None else numbers, items, strict=True):
+        for image in item.images:
+            shown_by.setdefault(image, number)
+    distinct = {image: row for row, image in enumerate(shown_by)}
+    pixels = pictures.batch([pictures.index[image] for image in distinct], list(shown_by.values()), epoch)
     ids, mask = pad([item.sentence for item in items])
     rows = torch.tensor([[distinct[image] for image in item.images] for item in items])
     return pixels, ids, mask, rows, torch.tensor([item.label for item in items])
@@ -114,7 +125,7 @@ class SentenceBatches:
     ``share`` sentences of a picture are taken together.
     """
 
-    def __init__(self, items: list[SentenceItem], pictures: Pictures, batch_size: int, share: int, seed: int) -> None:
+    def __init__(self, items: list[SentenceItem], pictures: PictureFiles, batch_size: int, share: int, seed: int) -> None:
         self.items, self.pictures, self.batch_size, self.share, self.seed = items, pictures, batch_size, share, seed
 
     def __len__(self) -> int:
@@ -131,4 +142,4 @@ class SentenceBatches:
 
     def load(self, numbers: list[int], epoch: int) -> tuple[Tensor, ...]:
         """A batch as :func:`collate` gives it."""
-        return collate([self.items[number] for number in numbers], self.pictures)
+        return collate([self.items[number] for number in numbers], self.pictures, numbers, epoch)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 import torch
 
-from albef.data import cache_folder, read_json
+from albef.data import DatasetError, SampleError, cache_folder, read_json
 from albef.evaluation.grounding import evaluate_grounding
 from albef.evaluation.retrieval import evaluate_retrieval
 from albef.evaluation.sentences import evaluate_assignment, evaluate_sentences
@@ -78,4 +79,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, DatasetError, SampleError) as error:
+        sys.exit(f"albef.evaluate: {error}")

@@ -12,10 +12,24 @@ from torch import Tensor
 from albef.model.config import CLIP_MEAN, CLIP_STD
 
 
+class PictureError(ValueError):
+    """A picture that is missing or cannot be decoded; one line that names the file."""
+
+
+def load_picture(path: str | Path) -> Image.Image:
+    """Decodes to RGB (EXIF orientation ignored, alpha dropped)."""
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except FileNotFoundError as error:
+        raise PictureError(f"{path}: no such picture") from error
+    except Exception as error:  # Pillow's decoders let out whatever their parsers stumble over
+        raise PictureError(f"{path}: cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
 def load_pixels(path: str | Path, size: int) -> np.ndarray:
-    """Decodes to RGB (EXIF orientation ignored, alpha dropped) and squeezes into uint8 [size, size, 3]."""
-    with Image.open(path) as picture:
-        return resize_pixels(picture.convert("RGB"), size)
+    """Decodes and squeezes into uint8 [size, size, 3]."""
+    return resize_pixels(load_picture(path), size)
 
 
 def resize_pixels(picture: Image.Image, size: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from albef.model import PretrainModel, VQAModel
 from albef.model.recompute import Recomputable, recompute_blocks
 from albef.processes import Processes
 from albef.train.__main__ import main
-from albef.train.heatmaps import overlay
+from albef.train.heatmaps import draw_heatmaps, overlay
 from albef.train.loop import Length, Pace, Run
 from albef.train.progress import Progress, duration
 from albef.train.state import read_position
@@ -219,6 +219,15 @@ def test_tensorboard_holds_curves_and_heatmaps(world, tmp_path):
     assert [event.step for event in events.Scalars("loss/ita")] == [1, 2, 3, 4]
     pictures = [tag for tag in events.Tags()["images"] if tag.startswith("heatmap/00.png")]
     assert len(pictures) == 1 and events.Images(pictures[0])[-1].width == 192
+
+
+@pytest.mark.parametrize(("task", "shown"), [("vqa", 4), ("grounding", 4), ("entailment", 0)])
+def test_heatmaps_of_validation_cases(task, shown, world, tmp_path):
+    built = build(world, tmp_path, task).task
+    drawn = draw_heatmaps(built)
+    assert len(drawn) == shown and all(picture.shape == (192, 192, 3) for picture in drawn.values())
+    if task == "vqa":
+        assert all(tag.split("? ")[1] in ("yes", "no", "red") for tag in drawn), "question and best answer"
 
 
 def test_asking_for_tensorboard_without_the_package_is_an_error(world, tmp_path, monkeypatch, capsys):

@@ -79,6 +79,18 @@ def test_published_values(name):
         assert s.validation_k == k
 
 
+@pytest.mark.parametrize(
+    ("name", "augment"),
+    [
+        ("pretrain", "pretrain"), ("nlvr_pretrain", "pretrain"), ("retrieval_coco", "finetune"), ("entailment", "finetune"),
+        ("vqa", "finetune"), ("nlvr", "finetune"), ("grounding", "grounding"),
+    ],
+)  # fmt: skip
+def test_published_configurations_augment_as_the_official_scripts_do(name, augment):
+    s = read_settings(TASK_OF[name], CONFIGS / f"{name}.yaml")
+    assert (s.augment, s.flips) == (augment, True)
+
+
 @pytest.mark.parametrize("written", ["1e-5", "1.0e-5", "'1e-5'", "0.00001", "1E-05"])
 def test_yaml_numbers_are_numbers_however_they_are_written(written, tmp_path):
     if written == "1e-5":
@@ -89,10 +101,12 @@ def test_yaml_numbers_are_numbers_however_they_are_written(written, tmp_path):
 
 
 def test_keys_of_ours_may_stand_in_an_official_file(tmp_path):
-    text = (CONFIGS / "vqa.yaml").read_text() + "accumulate: 8\nbfloat16: true\nclip: 1.0\nmodel: {max_words: 20}\n"
+    ours = "accumulate: 8\naugment: none\nflips: false\nbfloat16: true\nclip: 1.0\nmodel: {max_words: 20}\n"
+    text = (CONFIGS / "vqa.yaml").read_text() + ours
     (tmp_path / "config_bert.json").write_text((CONFIGS / "config_bert.json").read_text())
     s = read_settings("vqa", write(tmp_path, text.replace("distill: True", "distill: False")))
     assert (s.accumulate, s.bfloat16, s.clip, s.model["max_words"], s.alpha) == (8, True, 1.0, 20, 0.0)
+    assert (s.augment, s.flips) == ("none", False)
     assert s.image_roots == {"vqa": "coco-images", "vg": "visual-genome"}
 
 

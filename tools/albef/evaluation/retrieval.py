@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from albef.data import Pictures, read_json
+from albef.data import Pictures
 from albef.image import normalize_pixels
 from albef.model.contrastive import ContrastiveModel
+from albef.records import RETRIEVAL_RECORD, read_records
 from albef.text import Tokenizer, normalize_caption, pad
 
 
@@ -67,7 +68,7 @@ def evaluate_retrieval(
     max_tokens: int = 30, pictures: Pictures | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """The official evaluation on a file of pictures with their captions; ``itc_*`` are without re-ranking."""
-    entries = read_json(f"{root}/{file}")[:limit]
+    entries = read_records(f"{root}/{file}", RETRIEVAL_RECORD)[:limit]
     pictures = pictures or Pictures(root, [entry["image"] for entry in entries], model.config.image_size)
     pixels = pictures.batch([pictures.index[entry["image"]] for entry in entries])
     texts, text_image = [], []

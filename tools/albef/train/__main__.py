@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from albef.data import cache_folder
+from albef.data import DatasetError, cache_folder
+from albef.prefetch import Prefetched
 from albef.processes import Processes, join_processes
 from albef.train.initial import initialize
 from albef.train.loop import Length, Pace, Run, TrainingError
@@ -38,6 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on where the state in the output folder is, if there is one")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--threads", type=int, default=2, help="of each process (%(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that load and augment batches ahead (%(default)s)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help="length of the run in steps; default: epochs of the configuration")
@@ -53,6 +55,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for name in ("steps", "minutes", "save_steps"):
         if (value := getattr(options, name)) is not None and value <= 0:
             parser.error(f"--{name.replace('_', '-')} must be greater than 0")
+    if options.workers < 0:
+        parser.error("--workers must be at least 0")
     return options
 
 
@@ -60,6 +64,9 @@ def build_run(options: argparse.Namespace, processes: Processes) -> Run:
     """The task with its data, ready to train."""
     with processes.first_goes_ahead():
         task = build_task(options.task, options.config, options.data, options.seed)
+    if options.workers:
+        ours, rank = task.settings.accumulate, processes.rank
+        task.batches = Prefetched(task.batches, options.workers, rank * ours, ours, ours * processes.size)
     writer = None
     if processes.first and options.tensorboard is not False:
         writer = load_tensorboard()
@@ -106,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     processes = join_processes(options.device)
     try:
         return train(options, processes)
-    except (OSError, SettingsError, StateError, TrainingError) as error:
+    except (OSError, DatasetError, SettingsError, StateError, TrainingError) as error:
         print(f"albef.train: {error}", file=sys.stderr)
         return 1
     finally:

@@ -348,12 +348,14 @@ class Run:
             self.last["save"] = time.monotonic()
 
     def _finish(self) -> None:
+        replaced = int(self.processes.sum([float(len(self.position.replaced))])[0])
         if self.processes.first:
             self.save_model()
             values = self._validate()
             position = self.position
             self.progress.write({
                 "finished": position.step, "samples": position.samples, "minutes": self.elapsed() / 60, "validation": values,
+                "replaced_items": replaced,
             })  # fmt: skip
             self.save_state(finished=True)
         self.processes.wait()

@@ -38,6 +38,10 @@ BERT_FIXED = {"hidden_act": "gelu", "layer_norm_eps": 1e-12, "pad_token_id": 0, 
 BERT_IGNORED = ("architectures", "model_type", "attention_probs_dropout_prob", "vocab_size", "encoder_width")
 
 
+AUGMENT = {"pretrain": "pretrain", "nlvr_pretrain": "pretrain", "grounding": "grounding"}
+"""The pipelines of the official scripts, which their configurations do not name; every other task has "finetune"."""
+
+
 def is_official(values: dict[str, Any]) -> bool:
     """Whether these are the keys of the official repository."""
     return any(key in values for key in MARKS)
@@ -71,6 +75,7 @@ def translate(task: str, values: dict[str, Any], file: Path) -> dict[str, Any]:
     for key, several in (("train_files", True), ("validation_file", False)):
         if key in out:
             out[key] = _files(out[key], several, f"{file}: key {'train_file' if several else 'val_file'!r}")
+    out["augment"] = AUGMENT.get(task, "finetune")
     out["model"] = _whole_shape(task, shape) | left.pop("model", {})
     return out | left
 

@@ -44,6 +44,8 @@ class Settings:
     initializer_range: float = number(0.02, least=0)
     bfloat16: bool = False
     gradient_checkpointing: bool = False
+    augment: Literal["none", "pretrain", "finetune", "grounding"] = "none"  # pictures in training
+    flips: bool = True  # whether augmentation mirrors pictures: not where texts say "left"
     frozen: list[str] = field(default_factory=list)  # modules that are not trained: "visual_encoder"
 
     def to_dict(self) -> dict[str, Any]:

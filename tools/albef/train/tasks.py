@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from albef.augment import pipeline
 from albef.data import Batches, CaptionBatches, Pictures, QuestionBatches, read_captions, read_json, read_questions
 from albef.data_pairs import SentenceBatches, picture_file, pictures_of, read_entailment, read_nlvr
 from albef.evaluation.grounding import evaluate_grounding
@@ -23,6 +24,17 @@ from albef.model import (
     RetrievalModel,
     VQAModel,
 )
+from albef.pictures import AugmentedPictures, PictureFiles
+from albef.records import (
+    ENTAILMENT_RECORD,
+    GROUNDING_RECORD,
+    NLVR_RECORD,
+    QUESTION_RECORD,
+    RETRIEVAL_RECORD,
+    DatasetError,
+    Field,
+    read_records,
+)
 from albef.text import Tokenizer
 from albef.train.frozen import RememberedTokens, remembers
 from albef.train.settings import Settings, read_settings
@@ -33,6 +45,8 @@ class Task:
     """A model with its data. tools/configs/README.md explains the settings."""
 
     name = ""
+    validation_record: tuple[Field, ...] = RETRIEVAL_RECORD
+    """What :meth:`validate` needs of a record."""
 
     def __init__(self, settings: Settings, root: Path, seed: int) -> None:
         self.settings, self.root, self.seed = settings, root, seed
@@ -44,6 +58,9 @@ class Task:
             "dropout": settings.dropout, "initializer_range": settings.initializer_range,
             "cls_id": self.tokenizer.cls_id,
         }  # fmt: skip
+        self._validation: Pictures | None = None
+        if settings.validation_file:
+            self._check_validation()
         self.model, self.batches = self.build()
 
     def build(self) -> tuple[nn.Module, Batches]:
@@ -60,17 +77,35 @@ class Task:
         return validation["accuracy"]
 
     def pictures(self, paths: list[str]) -> Pictures:
-        """Pictures by their paths in dataset files."""
+        """Pictures by their paths in dataset files, as they are."""
         return Pictures(self.root / self.settings.image_root, paths, self.config.image_size)
+
+    def training_pictures(self, paths: list[str]) -> PictureFiles:
+        """Pictures to train on, augmented as the settings say."""
+        augmentation = pipeline(self.settings.augment, self.settings.flips)
+        if augmentation is None:
+            return self.pictures(paths)
+        root, size = self.root / self.settings.image_root, self.config.image_size
+        return AugmentedPictures(root, paths, size, augmentation, self.seed)
 
     def validation_pictures(self) -> Pictures:
         """Those of the records that :meth:`validate` looks at."""
-        entries = read_json(self.root / self.settings.validation_file)[: self.settings.validation_limit]
-        roots = getattr(self.settings, "image_roots", {})
-        folders = [Path(roots.get(entry.get("dataset", ""), "")) for entry in entries]
-        pairs = zip(folders, entries, strict=True)
-        paths = [str(folder / path) for folder, entry in pairs for path in entry.get("images") or [entry["image"]]]
-        return self.pictures(list(map(picture_file, paths)) if self.name == "entailment" else paths)
+        if self._validation is None:
+            entries = read_records(self.root / self.settings.validation_file, self.validation_record)
+            entries = entries[: self.settings.validation_limit]
+            roots = getattr(self.settings, "image_roots", {})
+            folders = [Path(roots.get(entry.get("dataset", ""), "")) for entry in entries]
+            pairs = zip(folders, entries, strict=True)
+            paths = [str(folder / path) for folder, entry in pairs for path in entry.get("images") or [entry["image"]]]
+            self._validation = self.pictures(list(map(picture_file, paths)) if self.name == "entailment" else paths)
+        return self._validation
+
+    def _check_validation(self) -> None:
+        """Measuring needs every picture, so a broken one is said before the training, not after its first hour."""
+        broken = list(self.validation_pictures().broken.values())
+        if broken:
+            more = f" ({len(broken) - 1} more pictures of the validation cannot be had)" if len(broken) > 1 else ""
+            raise DatasetError(f"{self.settings.validation_file}: {broken[0]}{more}")
 
     def pixels(self, raw: Tensor) -> Tensor:
         return normalize_pixels(raw, self.config.mean, self.config.std)
@@ -83,7 +118,7 @@ class _CaptionTask(Task):
     def _caption_batches(self, max_tokens: int | None) -> CaptionBatches:
         settings = self.settings
         items = read_captions(self.root, settings.train_files, self.tokenizer, self.config.max_words, max_tokens)
-        pictures = self.pictures([item.image for item in items])
+        pictures = self.training_pictures([item.image for item in items])
         return CaptionBatches(items, pictures, settings.batch_size, self.seed)
 
     def validate(self) -> dict[str, float]:
@@ -133,6 +168,7 @@ class GroundingTask(RetrievalTask):
     """The retrieval model and its losses on referring expressions; no boxes are trained on."""
 
     name = "grounding"
+    validation_record = GROUNDING_RECORD
 
     def validate(self) -> dict[str, float]:
         settings = self.settings
@@ -147,11 +183,12 @@ class GroundingTask(RetrievalTask):
 
 class VQATask(Task):
     name = "vqa"
+    validation_record = QUESTION_RECORD
 
     def build(self):
         settings = self.settings
         items = read_questions(self.root, settings.train_files, self.tokenizer, roots=settings.image_roots)
-        pictures = self.pictures([item.image for item in items])
+        pictures = self.training_pictures([item.image for item in items])
         self.answers = read_json(self.root / settings.answer_file)
         batches = QuestionBatches(
             items, pictures, self.tokenizer, settings.batch_size, settings.questions_per_picture, self.seed
@@ -180,7 +217,7 @@ class _SentenceTask(Task):
     def build(self):
         settings = self.settings
         items = self.read(self.root, settings.train_files, self.tokenizer, self.config.max_words)
-        pictures = self.pictures(pictures_of(items))
+        pictures = self.training_pictures(pictures_of(items))
         batches = SentenceBatches(
             items, pictures, settings.batch_size, settings.sentences_per_picture, self.seed
         )
@@ -204,10 +241,12 @@ class _SentenceTask(Task):
 
 class EntailmentTask(_SentenceTask):
     name = "entailment"
+    validation_record = ENTAILMENT_RECORD
 
 
 class NLVRTask(_SentenceTask):
     name = "nlvr"
+    validation_record = NLVR_RECORD
     read = staticmethod(read_nlvr)
     model_type = NLVRModel
 
