@@ -102,11 +102,12 @@ def measure(runtime: Runtime, models: dict[str, Path], file: Path, data: Path) -
     return out
 
 
-def pytorch_figures(loaded: Loaded, file: Path, data: Path) -> dict[str, float]:
-    """The same metrics from the reference, under the runtime's names."""
+def pytorch_figures(loaded: Loaded, file: Path, data: Path, mode: str = MODES[0]) -> dict[str, float]:
+    """The same metrics from the reference, under the runtime's names; ``mode`` is that of heatmaps."""
     relative, record = os.path.relpath(file, data), first_record(file)
     if "bbox" in record:
-        found = evaluate_grounding(loaded.model, loaded.tokenizer, data, relative)
+        options = {} if mode == MODES[0] else {"mode": mode}
+        found = evaluate_grounding(loaded.model, loaded.tokenizer, data, relative, **options)
         return {"peak_in_box": found["peak"], "box_accuracy": found["box"]}
     if "question" in record:
         answers = loaded.answers or read_json(data / "answer_list.json")
@@ -118,12 +119,12 @@ def pytorch_figures(loaded: Loaded, file: Path, data: Path) -> dict[str, float]:
 
 def add_pytorch(measurements: list[Measurement], loaded: Loaded, files: list[Path], data: Path) -> None:
     """Puts the reference's figures beside those that it has too."""
-    by_name = {measurement_name(str(file)): file for file in files}
+    by_name = {file.name: file for file in files}
     for each in measurements:
-        if each.name in by_name:
-            for metric, value in pytorch_figures(loaded, by_name[each.name], data).items():
-                if metric in each.metrics:
-                    each.metrics[metric][PYTORCH] = value
+        mode = next((mode for mode in MODES[1:] if each.name.endswith(f"_{mode}")), MODES[0])
+        for metric, value in pytorch_figures(loaded, by_name[each.annotations], data, mode).items():
+            if metric in each.metrics:
+                each.metrics[metric][PYTORCH] = value
 
 
 def print_table(measurements: list[Measurement]) -> None:

@@ -132,6 +132,22 @@ def test_the_reference_is_measured_where_it_is_asked_for(tmp_path, checkpoint, w
     assert "pytorch" not in metrics.figure("retrieval", "peak_in_box")
 
 
+def test_the_reference_takes_the_mode_of_each_measurement(tmp_path, checkpoint, world, monkeypatch):
+    modes = []
+
+    def evaluate(model, tokenizer, root, file, mode="itm"):
+        modes.append(mode)
+        return {"peak": 20.0 + len(modes), "box": 0.0}
+
+    monkeypatch.setattr(finish, "evaluate_grounding", evaluate)
+    binaries = commands(tmp_path / "bin", mode="--mode <mode>")
+    more = ("--pytorch", "--annotations", world / "grounding_test.json")
+    assert finish.main(arguments(checkpoint, world, binaries, *more)) == 0
+    metrics = read_metrics(checkpoint.parent / "metrics.json")
+    assert modes == ["itm", "itc"]
+    assert metrics.figure("grounding_itc", "peak_in_box") == {"float32": 80.5, "int8": 77.5, "pytorch": 22.0}
+
+
 def test_a_broken_bound_is_told_and_the_metrics_are_still_written(tmp_path, checkpoint, world, capsys):
     binaries = commands(tmp_path / "bin", passed="false")
     assert finish.main(arguments(checkpoint, world, binaries)) == 1
