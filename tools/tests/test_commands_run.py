@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_request_has_the_answer_of_the_command(tmp_path: Path) -> None:
 
 
 def test_questions_on_one_picture_and_others_in_between() -> None:
-    others = sorted(PICTURE.parent.glob("*.jpg"))[:4]
+    others = sorted(PICTURE.parent.glob("*.jpg"))[:3]
     questions = ["what color is the circle?", "how many objects are there?"]
     requests = [
         {"id": f"{picture.name} {question}", "command": "vqa", "image": str(picture), "question": question, "top": 2}
@@ -132,6 +133,33 @@ def test_a_wrong_request_is_answered_in_line_and_the_next_one_as_ever(line: obje
         assert word in wrong["error"]["message"], wrong
     assert "\n" not in wrong["error"]["message"]
     assert right["id"] == "good" and "features" in right
+
+
+def test_random_damage_to_requests_never_ends_the_process() -> None:
+    seed = 20
+    chance = random.Random(seed)
+    whole = [
+        {"id": 1, "command": "embed", "text": ["a red circle", "a blue star"]},
+        {"id": "b", "command": "match", "image": str(PICTURE), "text": "a red circle", "max-pixels": 1_000_000},
+        {"id": None, "command": "fill-mask", "image": str(PICTURE), "text": "a [MASK]", "top": 3},
+    ]
+    lines = []
+    for number in range(300):
+        line = bytearray(json.dumps(whole[number % 3]).encode())
+        for _ in range(chance.randint(0, 4)):
+            place = chance.randrange(len(line))
+            match chance.randrange(3):
+                case 0:
+                    line[place] = chance.choice(b'{}[]",:\\-0e\x00\xff\x80at=')
+                case 1:
+                    del line[place : place + chance.randint(1, 9)]
+                case _:
+                    line[place:place] = bytes(line[chance.randrange(len(line)) :])[:20]
+        lines.append(bytes(line).replace(b"\n", b" ") + b"\n")
+    got = talk("pretrain", lines, "--quiet")
+    assert len(got) == sum(1 for line in lines if line.strip(b" \t\r\n")), f"seed {seed}"
+    assert all(line["error"]["code"] in (64, 65, 66, 74) for line in got if "error" in line), f"seed {seed}"
+    assert sum("error" not in line for line in got) >= 20, f"seed {seed}"
 
 
 def test_a_line_above_the_limit_is_answered_and_skipped() -> None:
