@@ -32,9 +32,32 @@ public enum Annotations: Sendable {
         public let box: [Double]
     }
 
+    /// A sentence that a picture entails, contradicts or leaves open.
+    public struct Entailed: Sendable {
+        /// With the ending `.jpg` where the record has a bare id.
+        public let image: String
+        public let sentence: String
+        /// One of ``Head/classes`` of ``Head/entailment``.
+        public let label: String
+        /// A group that accuracy is also given for; not part of the official form.
+        public let kind: String?
+    }
+
+    /// A sentence that is true of two pictures or not.
+    public struct Compared: Sendable {
+        public let left: String
+        public let right: String
+        public let sentence: String
+        public let isTrue: Bool
+        /// A group that accuracy is also given for; not part of the official form.
+        public let kind: String?
+    }
+
     case retrieval([Captioned])
     case questions([Asked])
     case grounding([Referred])
+    case entailment([Entailed])
+    case reasoning([Compared])
 
     /// Reads a file; the first record tells the form, and all others must have it too.
     ///
@@ -49,10 +72,14 @@ public enum Annotations: Sendable {
             self = .questions(try records.map { record throws(FileError) in try Asked(record) })
         } else if first["caption"] != nil {
             self = .retrieval(try records.map { record throws(FileError) in try Captioned(record) })
+        } else if first["images"] != nil {
+            self = .reasoning(try records.map { record throws(FileError) in try Compared(record) })
+        } else if first["sentence"] != nil {
+            self = .entailment(try records.map { record throws(FileError) in try Entailed(record) })
         } else if first["text"] != nil {
             self = .grounding(try records.map { record throws(FileError) in try Referred(record) })
         } else {
-            throw reader.error("record 0", "none of the known keys", "'question', 'caption' or 'text'")
+            throw reader.error("record 0", "none of the known keys", "'question', 'caption', 'sentence' or 'text'")
         }
     }
 
@@ -62,6 +89,8 @@ public enum Annotations: Sendable {
         case .retrieval(let records): records.count
         case .questions(let records): records.count
         case .grounding(let records): records.count
+        case .entailment(let records): records.count
+        case .reasoning(let records): records.count
         }
     }
 }
@@ -87,7 +116,7 @@ extension Annotations.Asked {
         }
         questionID = id
         answers = try record.texts("answer") ?? []
-        kind = record.value["kind"] == nil ? nil : try record.text("kind")
+        kind = try record.kind()
     }
 }
 
@@ -105,6 +134,32 @@ extension Annotations.Referred {
         guard numbers.count == 4, box.count == 4, box.allSatisfy({ $0.magnitude < 1e9 }), box[2] > 0, box[3] > 0 else {
             throw record.error("bbox", "[x, y, width, height] with an extent above 0")
         }
+    }
+}
+
+extension Annotations.Entailed {
+    /// Endings of picture files; the official file has ids without one, of pictures `ID.jpg`.
+    private static let endings = [".jpg", ".jpeg", ".png"]
+
+    fileprivate init(_ record: Record) throws(FileError) {
+        let name = try record.text("image")
+        let hasEnding = Self.endings.contains { name.lowercased().hasSuffix($0) }
+        image = hasEnding ? name : name + ".jpg"
+        sentence = try record.sentence()
+        label = try record.choice("label", of: Head.entailment.classes)
+        kind = try record.kind()
+    }
+}
+
+extension Annotations.Compared {
+    fileprivate init(_ record: Record) throws(FileError) {
+        guard let images = record.value["images"]?.strings, images.count == 2 else {
+            throw record.error("images", "a list of two strings")
+        }
+        (left, right) = (images[0], images[1])
+        sentence = try record.sentence()
+        isTrue = try record.choice("label", of: ["False", "True"]) == "True"
+        kind = try record.kind()
     }
 }
 
@@ -126,6 +181,26 @@ private struct Record {
     }
 
     func text(_ key: String) throws(FileError) -> String { try reader.text(value, key, in: name) }
+
+    /// The text of an entailment or NLVR2 record.
+    func sentence() throws(FileError) -> String {
+        let sentence = try text("sentence")
+        if TextNormalization.caption(sentence).text.isEmpty { throw emptyText("sentence") }
+        return sentence
+    }
+
+    /// The optional group of a record.
+    func kind() throws(FileError) -> String? { value["kind"] == nil ? nil : try text("kind") }
+
+    /// One of a few strings.
+    func choice(_ key: String, of choices: [String]) throws(FileError) -> String {
+        let found = try text(key)
+        guard choices.contains(found) else {
+            let expected = choices.map { "'\($0)'" }.joined(separator: ", ")
+            throw reader.error(name + "." + key, "'\(singleLine(found, limit: 60))'", "one of \(expected)")
+        }
+        return found
+    }
 
     /// A string, or a list of strings that is not empty; nil where there is no such key.
     func texts(_ key: String) throws(FileError) -> [String]? {

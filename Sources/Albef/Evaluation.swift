@@ -11,13 +11,13 @@ public struct Evaluation: Sendable {
         public let value: Double
     }
 
-    /// `retrieval`, `vqa` or `grounding`.
+    /// `retrieval`, `vqa`, `grounding`, `entailment` or `nlvr`.
     public let task: String
     /// Records evaluated.
     public let cases: Int
     public let metrics: [Metric]
     /// One entry a record: for VQA what the evaluation server reads, question ids and answers; for retrieval the ranks; for
-    /// grounding the best-ranked proposal.
+    /// grounding the best-ranked proposal; for entailment and NLVR2 the predicted label.
     public let results: JSONValue
 
     /// The figure of a name.
@@ -50,8 +50,7 @@ public struct Evaluator {
     /// Answers every question; accuracy is that of ``VQAAccuracy``, in all and for each `kind`, over the questions that
     /// people answered. Where nobody did, as in the official test split, there are results but no metrics.
     public func questions(_ records: [Annotations.Asked], candidates: AnswerList) throws -> Evaluation {
-        var total = (sum: 0.0, count: 0)
-        var kinds: [String: (sum: Double, count: Int)] = [:]
+        var scores = GroupedAccuracy()
         var results: [JSONValue] = []
         var last: (path: String, image: EncodedImage)?
         for (index, record) in records.enumerated() {
@@ -67,19 +66,9 @@ public struct Evaluator {
             let answer = try session.answer(image, question, candidates).first?.answer ?? ""
             results.append(["question_id": record.questionID, "answer": .string(answer)])
             if record.answers.isEmpty { continue }
-            let accuracy = VQAAccuracy.accuracy(of: answer, given: record.answers)
-            total.sum += accuracy
-            total.count += 1
-            if let kind = record.kind {
-                kinds[kind, default: (0, 0)].sum += accuracy
-                kinds[kind, default: (0, 0)].count += 1
-            }
+            scores.add(VQAAccuracy.accuracy(of: answer, given: record.answers), kind: record.kind)
         }
-        let groups = [("accuracy", total)] + kinds.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-        let metrics = groups.filter { $0.1.count > 0 }.map { name, group in
-            Evaluation.Metric(name: name, value: 100 * group.sum / Double(group.count))
-        }
-        return Evaluation(task: "vqa", cases: records.count, metrics: metrics, results: .array(results))
+        return Evaluation(task: "vqa", cases: records.count, metrics: scores.metrics, results: .array(results))
     }
 
     /// Finds every expression's object: the share whose heatmap peaks inside of its box, and with proposals the share whose
@@ -87,22 +76,23 @@ public struct Evaluator {
     ///
     /// - Parameters:
     ///   - proposals: By a picture's path; nil without any.
-    ///   - layer: nil for the model's own.
+    ///   - mode: Which score's heatmap is taken.
+    ///   - layer: Cross-attention layer or, in mode `itc`, block of the image encoder; nil for the model's own.
     public func grounding(
-        _ records: [Annotations.Referred], proposals: ((String) throws -> [[Double]])? = nil, layer: Int? = nil
+        _ records: [Annotations.Referred], proposals: ((String) throws -> [[Double]])? = nil, mode: GroundingMode = .itm,
+        layer: Int? = nil
     ) throws -> Evaluation {
         var peaks = 0, hits = 0
         var results: [JSONValue] = []
-        var last: (path: String, picture: Picture, image: EncodedImage)?
+        var last: (path: String, picture: Picture, heatmap: (EncodedText) throws -> Heatmap)?
         for (index, record) in records.enumerated() {
             progress(index, records.count)
             if last?.path != record.image {
                 let picture = try picture(record.image)
-                last = (record.image, picture, try session.encode(picture))
+                last = (record.image, picture, try heatmaps(of: picture, mode: mode, layer: layer))
             }
-            guard let (_, picture, image) = last else { continue }
-            let text = try session.encode(session.model.prepare(record.text, for: .caption))
-            let heatmap = try session.ground(image, text, layer: layer).heatmap
+            guard let (_, picture, find) = last else { continue }
+            let heatmap = try find(session.encode(session.model.prepare(record.text, for: .caption)))
             let size = (width: picture.width, height: picture.height)
             let map = heatmap.upsampled(width: size.width, height: size.height, kernels: session.kernels)
             if Box.contains(record.box, peakOf: map, width: size.width) { peaks += 1 }
@@ -123,6 +113,41 @@ public struct Evaluator {
         var metrics = [Evaluation.Metric(name: "peak_in_box", value: 100 * Double(peaks) / all)]
         if proposals != nil { metrics.append(Evaluation.Metric(name: "box_accuracy", value: 100 * Double(hits) / all)) }
         return Evaluation(task: "grounding", cases: records.count, metrics: metrics, results: .array(results))
+    }
+
+    /// Gives the heatmap of any text on a picture; what texts share is computed once.
+    private func heatmaps(of picture: Picture, mode: GroundingMode, layer: Int?) throws -> (EncodedText) throws -> Heatmap {
+        switch mode {
+        case .itm:
+            let image = try session.encode(picture)
+            return { try session.ground(image, $0, layer: layer).heatmap }
+        case .itc:
+            let image = try session.prepare(picture)
+            return { try session.groundByFeature(image, $0, block: layer).heatmap }
+        }
+    }
+}
+
+/// The mean of scores of 0…1, over all and over the records of each kind.
+struct GroupedAccuracy {
+    private var total = (sum: 0.0, count: 0)
+    private var kinds: [String: (sum: Double, count: Int)] = [:]
+
+    /// Counts one record.
+    mutating func add(_ score: Double, kind: String?) {
+        total.sum += score
+        total.count += 1
+        guard let kind else { return }
+        kinds[kind, default: (0, 0)].sum += score
+        kinds[kind, default: (0, 0)].count += 1
+    }
+
+    /// In percent: `accuracy`, then the kinds by name; none where nothing was counted.
+    var metrics: [Evaluation.Metric] {
+        let groups = [("accuracy", total)] + kinds.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+        return groups.filter { $0.1.count > 0 }.map { name, group in
+            Evaluation.Metric(name: name, value: 100 * group.sum / Double(group.count))
+        }
     }
 }
 

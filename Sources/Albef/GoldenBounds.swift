@@ -20,7 +20,7 @@ public enum GoldenBounds {
         case rowCosineLoss = "1-row cosine"
         /// One minus Pearson's correlation of the token means of two heatmaps.
         case correlationLoss = "1-correlation"
-        /// Difference of the match probabilities that two logits give.
+        /// The greatest difference of the classes' probabilities that the logits give.
         case probability
         /// 1 if the first answers differ, else 0.
         case firstAnswer = "first answer"
@@ -52,23 +52,27 @@ public enum GoldenBounds {
     }
 
     /// Preprocessing is exact in either precision.
-    private static let exact = [
-        Check(stage: "pixels_u8", measure: .different, aggregate: .worst, limit: 0),
-        Check(stage: "pixels", measure: .absolute, aggregate: .worst, limit: 0),
-        Check(stage: "input_ids", measure: .different, aggregate: .worst, limit: 0),
-    ]
+    private static let exact =
+        perPicture("pixels_u8").map { Check(stage: $0, measure: .different, aggregate: .worst, limit: 0) }
+        + perPicture("pixels").map { Check(stage: $0, measure: .absolute, aggregate: .worst, limit: 0) }
+        + [Check(stage: "input_ids", measure: .different, aggregate: .worst, limit: 0)]
+
+    /// A picture's stage, and its names in cases of two pictures.
+    private static func perPicture(_ stage: String) -> [String] { ["", "_left", "_right"].map { stage + $0 } }
 
     private static let hiddenState = 5e-5
     private static let logit = 1e-4
 
     private static let float32 =
-        ["image_tokens", "image_feature", "text_tokens", "text_feature", "fusion_tokens"].map {
+        (perPicture("image_tokens") + ["image_feature", "text_tokens", "text_feature", "fusion_tokens"]).map {
             Check(stage: $0, measure: .absolute, aggregate: .worst, limit: hiddenState)
         }
-        + ["itm_logits", "mlm_logits", "vqa_first_logits"].map {
+        + ["itm_logits", "mlm_logits", "vqa_first_logits", "entailment_logits", "nlvr_logits"].map {
             Check(stage: $0, measure: .absolute, aggregate: .worst, limit: logit)
         } + [
             Check(stage: "gradcam", measure: .relative, aggregate: .worst, limit: 1e-4),
+            Check(stage: "itc_gradcam", measure: .relative, aggregate: .worst, limit: 1e-4),
+            Check(stage: "vqa_gradcam", measure: .relative, aggregate: .worst, limit: 1e-4),
             Check(stage: "vqa_answer_ids", measure: .firstAnswer, aggregate: .worst, limit: 0),
             Check(stage: "vqa_answer_scores", measure: .answerScore, aggregate: .worst, limit: logit),
         ]
@@ -80,20 +84,29 @@ public enum GoldenBounds {
                 Check(stage: $0, measure: .cosineLoss, aggregate: .worst, limit: 0.003),
             ]
         }
-        + ["image_tokens", "text_tokens", "fusion_tokens"].flatMap {
+        + (perPicture("image_tokens") + ["text_tokens", "fusion_tokens"]).flatMap {
             [
                 Check(stage: $0, measure: .rowCosineLoss, aggregate: .mean, limit: 0.005),
                 Check(stage: $0, measure: .rowCosineLoss, aggregate: .worst, limit: 0.03),
             ]
+        }
+        + ["itm_logits", "entailment_logits", "nlvr_logits"].flatMap {
+            [
+                Check(stage: $0, measure: .probability, aggregate: .percentile95, limit: 0.02),
+                Check(stage: $0, measure: .probability, aggregate: .worst, limit: 0.05),
+            ]
         } + [
-            Check(stage: "itm_logits", measure: .probability, aggregate: .percentile95, limit: 0.02),
-            Check(stage: "itm_logits", measure: .probability, aggregate: .worst, limit: 0.05),
             Check(stage: "mlm_logits", measure: .rowCosineLoss, aggregate: .mean, limit: 0.005),
             Check(stage: "mlm_logits", measure: .rowCosineLoss, aggregate: .worst, limit: 0.03),
             Check(stage: "vqa_first_logits", measure: .rowCosineLoss, aggregate: .mean, limit: 0.005),
             Check(stage: "vqa_first_logits", measure: .rowCosineLoss, aggregate: .worst, limit: 0.03),
             Check(stage: "vqa_answer_ids", measure: .firstAnswer, aggregate: .mean, limit: 0.01),
-            Check(stage: "gradcam", measure: .correlationLoss, aggregate: .mean, limit: 0.02),
-            Check(stage: "gradcam", measure: .correlationLoss, aggregate: .worst, limit: 0.07),
+        ] + int8Heatmaps
+
+    private static let int8Heatmaps = ["gradcam", "itc_gradcam", "vqa_gradcam"].flatMap {
+        [
+            Check(stage: $0, measure: .correlationLoss, aggregate: .mean, limit: 0.02),
+            Check(stage: $0, measure: .correlationLoss, aggregate: .worst, limit: 0.07),
         ]
+    }
 }

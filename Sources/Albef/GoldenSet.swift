@@ -6,17 +6,23 @@ import AlbefModelFile
 /// A folder with `manifest.json`, a zstd-compressed safetensors file that the manifest names with its SHA-256, and after
 /// `verify --record` the digests of this runtime's own tensors in `exact.json`. Pictures lie beside the folder.
 public struct GoldenSet: Sendable {
-    /// One picture with one text.
+    /// A picture file.
+    public struct PictureFile: Sendable {
+        /// From the working folder.
+        public let path: String
+        /// SHA-256 of its bytes, in hex.
+        public let sum: String
+    }
+
+    /// One picture, or two, with one text.
     public struct Case: Sendable {
         public let name: String
-        /// Path of the picture, from the working folder.
-        public let image: String
-        /// SHA-256 of the picture file, in hex.
-        public let imageSum: String
-        /// A caption as a user would type it; nil for a question.
-        public let text: String?
-        /// A question as a user would type it; nil for a caption.
-        public let question: String?
+        /// One, or the left one and the right one.
+        public let pictures: [PictureFile]
+        /// What goes with the pictures, as a user would type it.
+        public let text: String
+        /// Whether it is a caption, a caption with masked words, or a question.
+        public let purpose: PreparedText.Purpose
         /// Names of the case's tensors, as in ``Trace``.
         public let tensors: [String]
     }
@@ -31,6 +37,9 @@ public struct GoldenSet: Sendable {
     public let checkpointDigest: String
     private let file: SafetensorsFile
 
+    private static let textKeys: KeyValuePairs<String, PreparedText.Purpose> = [
+        "text": .caption, "masked_text": .masked, "question": .question,
+    ]
     private static let manifestLimit = 64 << 20
     private static let tensorLimit = 2 << 30
 
@@ -50,16 +59,17 @@ public struct GoldenSet: Sendable {
         var cases: [Case] = []
         for (index, entry) in entries.enumerated() {
             let field = "cases[\(index)]"
-            let text = entry["text"]?.string, question = entry["question"]?.string
-            guard (text == nil) != (question == nil) else { throw manifest.error(field, "neither or both", "text or question") }
+            let texts = GoldenSet.textKeys.compactMap { key, purpose in entry[key]?.string.map { (text: $0, purpose: purpose) } }
+            guard let text = texts.first, texts.count == 1 else {
+                throw manifest.error(field, "\(texts.count) texts", GoldenSet.textKeys.map(\.key).joined(separator: " or "))
+            }
             guard let tensors = entry["tensors"]?.strings, !tensors.isEmpty else {
                 throw manifest.error(field + ".tensors", "none", "a list of tensor names")
             }
             cases.append(
                 Case(
                     name: try manifest.text(entry, "name", in: field),
-                    image: folder + "/../" + (try manifest.relativePath(entry, "image", in: field)),
-                    imageSum: try manifest.text(entry, "image_sha256", in: field), text: text, question: question,
+                    pictures: try manifest.pictures(entry, in: field, root: folder + "/.."), text: text.text, purpose: text.purpose,
                     tensors: tensors))
         }
         self.cases = cases
@@ -116,10 +126,33 @@ struct ManifestReader {
 
     /// A path that stays inside of its folder.
     func relativePath(_ value: JSONValue, _ key: String, in parent: String) throws(FileError) -> String {
-        let path = try text(value, key, in: parent)
+        try relative(text(value, key, in: parent), parent + "." + key)
+    }
+
+    private func relative(_ path: String, _ field: String) throws(FileError) -> String {
         guard !path.hasPrefix("/"), !path.split(separator: "/").contains("..") else {
-            throw error(parent + "." + key, "'\(singleLine(path))'", "a path inside of the fixtures")
+            throw error(field, "'\(singleLine(path))'", "a path inside of the fixtures")
         }
         return path
+    }
+
+    /// The picture of a case (`image`, `image_sha256`) or its two pictures (`images`, `images_sha256`).
+    func pictures(_ entry: JSONValue, in parent: String, root: String) throws(FileError) -> [GoldenSet.PictureFile] {
+        guard entry["images"] != nil else {
+            let path = try relativePath(entry, "image", in: parent)
+            return [GoldenSet.PictureFile(path: root + "/" + path, sum: try text(entry, "image_sha256", in: parent))]
+        }
+        func two(_ key: String) throws(FileError) -> [String] {
+            guard let texts = entry[key]?.strings, texts.count == 2 else {
+                throw error(parent + "." + key, entry[key]?.kindName ?? "nothing", "a list of two strings")
+            }
+            return texts
+        }
+        let (paths, sums) = (try two("images"), try two("images_sha256"))
+        var result: [GoldenSet.PictureFile] = []
+        for (path, sum) in zip(paths, sums) {
+            result.append(GoldenSet.PictureFile(path: root + "/" + (try relative(path, parent + ".images")), sum: sum))
+        }
+        return result
     }
 }

@@ -23,6 +23,21 @@ struct ContrastiveHead: Sendable {
     /// Writes the feature of a text, `[1, width]`, from its class token, `[1, text width]`.
     func text(_ token: TensorView, to y: TensorView, in work: Workspace) { project(token, text, to: y, in: work) }
 
+    /// Writes the gradient at a picture's class token, `[1, vision width]`, of the cosine of its feature with a text's.
+    ///
+    /// - Parameters:
+    ///   - token: `[1, vision width]`.
+    ///   - text: A unit feature, `[1, width]`.
+    func imageGradient(_ token: TensorView, text: TensorView, to g: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let projected = work.reserve(text.shape)
+            let gradient = work.reserve(text.shape)
+            vision(token, to: projected, in: work)
+            work.kernels.l2NormalizeBackward(text, input: projected, to: gradient, in: work.arena)
+            vision.backward(gradient, to: g, in: work)
+        }
+    }
+
     private func project(_ token: TensorView, _ layer: Linear, to y: TensorView, in work: Workspace) {
         work.arena.scoped {
             let projected = work.reserve(y.shape)
@@ -56,11 +71,38 @@ struct MatchingHead: Sendable {
     }
 }
 
+/// Tells classes apart by the fused class token: dense, ReLU, dense.
+struct ClassificationHead: Sendable {
+    /// ``Head/entailment`` or ``Head/reasoning``.
+    let kind: Head
+    private let hidden: Linear
+    private let output: Linear
+
+    init(_ file: ModelFile, _ kind: Head) throws(ModelFileError) {
+        let width = file.configuration.textWidth
+        self.kind = kind
+        hidden = try Linear(file, "cls_head.0", inputs: width, outputs: width)
+        output = try Linear(file, "cls_head.2", inputs: width, outputs: kind.classes.count)
+    }
+
+    /// The name of the logits in a trace.
+    var stage: String { kind == .reasoning ? "nlvr_logits" : "entailment_logits" }
+
+    /// Writes the logits, `[1, classes]`, of the fused class token, `[1, width]`.
+    func callAsFunction(_ token: TensorView, to logits: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let activated = work.reserve(Shape(1, hidden.outputs))
+            hidden(token, activation: .relu, to: activated, in: work)
+            output(activated, to: logits, in: work)
+        }
+    }
+}
+
 /// Predicts words from fused or decoded tokens: dense, GELU, LayerNorm, then the word embeddings as output matrix.
 struct LanguageHead: Sendable {
-    private let transform: Linear
-    private let norm: LayerNorm
-    private let vocabulary: Linear
+    let transform: Linear
+    let norm: LayerNorm
+    let vocabulary: Linear
 
     /// - Parameter words: The stack's word embeddings, to which the output matrix is tied.
     init(_ file: ModelFile, _ prefix: String, words: PackedMatrix) throws(ModelFileError) {

@@ -15,6 +15,8 @@ public struct Model: Sendable {
     public let tokenizer: WordPieceTokenizer
     /// The heads that the file holds.
     public let heads: Set<Head>
+    /// Pictures that a text is fused with: two for ``Head/reasoning``, else one.
+    public let picturesPerText: Int
 
     let vision: VisionTransformer
     let text: TextEncoder
@@ -22,6 +24,7 @@ public struct Model: Sendable {
     let matching: MatchingHead?
     let language: LanguageHead?
     let decoder: AnswerDecoder?
+    let classification: ClassificationHead?
 
     /// Opens a `.albef` file.
     ///
@@ -62,16 +65,19 @@ public struct Model: Sendable {
         }
         self.file = file
         tokenizer = try WordPieceTokenizer(vocabulary: file.vocabulary)
-        let found = Set(Head.allCases.filter { file.contains($0.keyTensor) })
+        let found = file.heads
         heads = found
+        picturesPerText = found.contains(.reasoning) ? 2 : 1
         vision = try VisionTransformer(file)
-        text = try TextEncoder(file)
+        text = try TextEncoder(file, pictures: picturesPerText)
         contrastive = found.contains(.contrastive) ? try ContrastiveHead(file) : nil
         matching = found.contains(.matching) ? try MatchingHead(file) : nil
         language =
             found.contains(.maskedLanguage)
             ? try LanguageHead(file, "text_encoder.cls.predictions", words: text.embeddings.words) : nil
         decoder = found.contains(.answering) ? try AnswerDecoder(file) : nil
+        let kind = [Head.entailment, .reasoning].first(where: found.contains)
+        classification = try kind.map { try ClassificationHead(file, $0) }
     }
 
     /// Sizes, preprocessing constants and limits.
@@ -79,7 +85,10 @@ public struct Model: Sendable {
 
     /// The error for a task whose head the file lacks.
     func missing(_ head: Head) -> AlbefError {
-        .missingHead(path: file.path, head: head, tensor: head.keyTensor)
+        if let other = file.entry(head.keyTensor), !head.classes.isEmpty {
+            return .otherClasses(path: file.path, head: head, tensor: other.name, found: other.outputs)
+        }
+        return .missingHead(path: file.path, head: head, tensor: head.keyTensor)
     }
 
     /// The layers whose cross-attention a heatmap can be taken from.
@@ -89,6 +98,25 @@ public struct Model: Sendable {
 }
 
 extension ModelFile {
+    /// The heads that the file holds. A classification head with two classes is that of two pictures, and its fusion layers
+    /// look at them in turn; any other number is left to the entailment head to accept or refuse.
+    fileprivate var heads: Set<Head> {
+        Set(
+            Head.allCases.filter { head in
+                guard let entry = entry(head.keyTensor) else { return false }
+                return switch head {
+                case .reasoning: entry.outputs == head.classes.count
+                case .entailment: entry.outputs != Head.reasoning.classes.count
+                case .contrastive, .matching, .maskedLanguage, .answering: true
+                }
+            })
+    }
+
     /// How attention over image tokens is computed: 8-bit in files of int8 precision.
     var imageAttention: AttentionArithmetic { precision == .int8 ? .int8 : .float32 }
+}
+
+extension TensorEntry {
+    /// Rows of a weight matrix; 1 for a scalar.
+    fileprivate var outputs: Int { shape.array.first ?? 1 }
 }

@@ -27,6 +27,8 @@ public struct PreparedText: Sendable {
         case retrieval
         /// Any other caption: no limit of tokens below the position table.
         case caption
+        /// A caption in which every exact `[MASK]` stands for a word to be found; cut as ``caption``.
+        case masked
         /// A question: 50 words, no limit of tokens below the position table.
         case question
     }
@@ -50,20 +52,27 @@ extension Model {
     /// Normalises a caption or question as the official code does, tokenises it and cuts it where its purpose says, always
     /// within the position table.
     ///
-    /// - Throws: ``AlbefError/emptyText(original:)`` if nothing is left.
+    /// - Throws: ``AlbefError/emptyText(original:)`` if nothing is left. For a masked caption ``AlbefError/noMask(original:)``
+    ///   if it has none, and ``AlbefError/lostMask(original:found:kept:)`` if one was cut off.
     public func prepare(_ text: String, for purpose: PreparedText.Purpose) throws(AlbefError) -> PreparedText {
         let normalized =
             switch purpose {
             case .question: TextNormalization.question(text, maxWords: PreparedText.Purpose.questionWords)
             case .retrieval, .caption: TextNormalization.caption(text, maxWords: configuration.maxWords)
+            case .masked: TextNormalization.caption(text, maxWords: configuration.maxWords, keepingMask: true)
             }
         let positions = configuration.maxPositions
         let limit =
             switch purpose {
             case .retrieval: min(PreparedText.Purpose.retrievalTokens, positions)
-            case .caption, .question: positions
+            case .caption, .masked, .question: positions
             }
         let tokens = tokenizer.encode(normalized.text, maxTokens: limit)
+        if purpose == .masked {
+            let found = TextNormalization.masks(in: text), kept = tokens.ids.count { $0 == tokenizer.maskID }
+            if found == 0 { throw .noMask(original: text) }
+            if kept < found { throw .lostMask(original: text, found: found, kept: kept) }
+        }
         guard tokens.ids.count > 1 else { throw .emptyText(original: text) }
         return PreparedText(
             text: normalized.text, ids: tokens.ids, truncated: normalized.truncated || tokens.truncated)

@@ -32,10 +32,7 @@ public struct PictureSearch {
 
     private let session: Session
     private let text: EncodedText
-    private let rerank: Int
-    private var similarities: [Float] = []
-    /// The best so far, best first, at most `rerank`.
-    private var candidates: [(index: Int, image: EncodedImage)] = []
+    private var shortlist: Shortlist<EncodedImage>
 
     /// - Parameters:
     ///   - rerank: How many candidates the matching head scores; 0 ranks by similarity alone.
@@ -45,26 +42,49 @@ public struct PictureSearch {
         if rerank > 0, session.model.matching == nil { throw session.model.missing(.matching) }
         self.session = session
         self.text = text
-        self.rerank = max(0, rerank)
+        shortlist = Shortlist(limit: rerank)
     }
 
     /// Adds the next picture; its index is the number of pictures before it.
     public mutating func add(_ image: EncodedImage) throws(AlbefError) {
         guard let feature = image.feature, let own = text.feature else { throw session.model.missing(.contrastive) }
-        let similarity = try session.similarities(own, [feature])[0]
-        let index = similarities.count
-        similarities.append(similarity)
-        // Behind all that are at least as similar: of equal ones the earlier stays in front.
-        let place = candidates.firstIndex { similarities[$0.index] < similarity } ?? candidates.count
-        if place >= rerank { return }
-        candidates.insert((index, image), at: place)
-        if candidates.count > rerank { candidates.removeLast() }
+        shortlist.add(image, similarity: try session.similarities(own, [feature])[0])
     }
 
     /// Scores the candidates and ranks all pictures, best first.
     public func ranking() throws(AlbefError) -> [Ranked] {
-        var scores: [Int: Match] = [:]
-        for candidate in candidates { scores[candidate.index] = try session.match(candidate.image, text) }
+        var matches: [Match] = []
+        for candidate in shortlist.best { matches.append(try session.match(candidate.element, text)) }
+        return shortlist.ranking(matches)
+    }
+}
+
+/// The candidates of a search by their similarity; of those that the matching head is to score, the best so far, what it
+/// reads of them is kept.
+private struct Shortlist<Element> {
+    private let limit: Int
+    private var similarities: [Float] = []
+    /// Best first, at most `limit`.
+    private(set) var best: [(index: Int, element: Element)] = []
+
+    init(limit: Int) { self.limit = max(0, limit) }
+
+    /// Adds the next candidate; its index is the number of candidates before it.
+    mutating func add(_ element: Element, similarity: Float) {
+        let index = similarities.count
+        similarities.append(similarity)
+        // Behind all that are at least as similar: of equal ones the earlier stays in front.
+        let place = best.firstIndex { similarities[$0.index] < similarity } ?? best.count
+        if place >= limit { return }
+        best.insert((index, element), at: place)
+        if best.count > limit { best.removeLast() }
+    }
+
+    /// All candidates, best first.
+    ///
+    /// - Parameter matches: Of the best, in their order.
+    func ranking(_ matches: [Match]) -> [Ranked] {
+        let scores = Dictionary(zip(best.map(\.index), matches), uniquingKeysWith: { first, _ in first })
         return similarities.enumerated().map { index, similarity in
             Ranked(
                 index: index, similarity: similarity, match: scores[index]?.match, itmLogit: scores[index]?.itmLogit)
@@ -73,27 +93,27 @@ public struct PictureSearch {
 }
 
 extension Session {
-    /// Ranks captions for one picture in the same two stages.
+    /// Captions that are encoded together in a search: their tokens are in memory at one time.
+    private static let searchedTogether = 64
+
+    /// Ranks captions for one picture in the same two stages; only the tokens of those that may still be scored by the
+    /// matching head are kept.
     ///
     /// - Parameters:
+    ///   - texts: Prepared for ``PreparedText/Purpose-swift.enum/retrieval``.
     ///   - rerank: How many candidates the matching head scores; 0 ranks by similarity alone.
     /// - Returns: All captions, best first.
-    public func rank(_ texts: [EncodedText], for image: EncodedImage, rerank: Int) throws(AlbefError) -> [Ranked] {
-        let features = texts.compactMap(\.feature)
-        guard let feature = image.feature, features.count == texts.count else { throw model.missing(.contrastive) }
-        let similarities = try similarities(feature, features)
-        let order = similarities.indices.sorted {
-            (similarities[$0], $1) > (similarities[$1], $0)
+    /// - Throws: ``AlbefError/missingHead(path:head:tensor:)``, ``AlbefError/nonFinite(stage:)``.
+    public func rank(_ texts: [PreparedText], for image: EncodedImage, rerank: Int) throws(AlbefError) -> [Ranked] {
+        guard let feature = image.feature else { throw model.missing(.contrastive) }
+        if rerank > 0, model.matching == nil { throw model.missing(.matching) }
+        var shortlist = Shortlist<EncodedText>(limit: rerank)
+        for start in stride(from: 0, to: texts.count, by: Session.searchedTogether) {
+            let encoded = try encode(Array(texts[start..<min(start + Session.searchedTogether, texts.count)]))
+            let similarities = try similarities(feature, encoded.compactMap(\.feature))
+            for (text, similarity) in zip(encoded, similarities) { shortlist.add(text, similarity: similarity) }
         }
-        let chosen = Array(order.prefix(max(0, rerank)))
-        var scores: [Int: Match] = [:]
-        if !chosen.isEmpty {
-            for (index, match) in zip(chosen, try match(image, chosen.map { texts[$0] })) { scores[index] = match }
-        }
-        return similarities.enumerated().map { index, similarity in
-            Ranked(
-                index: index, similarity: similarity, match: scores[index]?.match, itmLogit: scores[index]?.itmLogit)
-        }.sorted(by: Ranked.isBefore)
+        return try shortlist.ranking(shortlist.best.isEmpty ? [] : match(image, shortlist.best.map(\.element)))
     }
 
     /// Ranks pictures for a picture by cosine of the features alone; the matching head compares only pictures with texts.

@@ -48,7 +48,7 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let (states, sequences) = placeTexts([question])
-        fuse(states, sequences, image)
+        fuse(states, sequences, [image])
         try checkFinite(states, "fusion_tokens")
         let keysValues = decoder.keysValues(states, in: work)
 

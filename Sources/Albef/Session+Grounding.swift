@@ -2,6 +2,14 @@ import AlbefImage
 import AlbefLayers
 import AlbefTensor
 
+/// Whose gradient says where in a picture a text is.
+public enum GroundingMode: String, Sendable, CaseIterable {
+    /// The match logit, at a cross-attention layer of the fusion encoder.
+    case itm
+    /// The cosine of the features, at a block of the image encoder.
+    case itc
+}
+
 /// Where in a picture the parts of a text are, by the gradient of the match logit (Grad-CAM).
 public struct Grounding: Sendable {
     /// One piece of the text.
@@ -48,38 +56,48 @@ extension ForwardPass {
     {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let encoder = model.text
         let (states, sequences) = placeTexts([text.tokens])
-        let rows = states.rows
-        let keys = model.vision.tokens
         let side = model.configuration.patchGrid
-        let map = work.reserve(Shape(rows, keys - 1))
+        let map = work.reserve(Shape(states.rows, model.vision.tokens - 1))
 
-        let tokens = place(image.tokens, Shape(keys, model.vision.width))
-        let records = encoder.fuse(states, sequences: sequences.ranges, image: tokens, recording: layer, in: work)
+        let tokens = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
+        let inputs = model.text.fuse(states, sequences: sequences.ranges, images: [tokens], keepingFrom: layer, in: work)
         work.observe("fusion_tokens", states)
         let score = try score(states, head)
 
         let gradient = place(Array(repeating: Float(0), count: states.shape.count), states.shape)
         head.gradient(to: gradient.rows(0..<1), in: work)
-        let heads = model.configuration.textHeads
-        let attention = work.reserve(Shape(heads, rows, keys))
-        guard let probabilities = encoder.backward(gradient, records: records, to: attention, in: work) else {
-            throw .layerOutOfRange(found: layer, valid: model.gradCAMLayers)
-        }
-        work.kernels.gradCAM(probabilities: probabilities, gradient: attention, to: map, in: arena)
-        try checkFinite(map, "gradcam")
-        work.observe("gradcam", map.reshaped(Shape(rows, side, side)))
-
+        try tokenMaps(of: gradient, inputs, image: tokens, layer: layer, stage: "gradcam", to: map)
         return Grounding(
             layer: layer, itmLogit: score.logit, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
-            words: model.tokenizer.words(in: text.ids).map { word, rows in
-                Grounding.Word(word: word, heatmap: mean(map.rows(rows), side: side))
-            })
+            words: words(of: text.ids, map, side: side))
+    }
+
+    /// Writes a map for each token, `[tokens, patches]`, from the gradient at the fused tokens.
+    ///
+    /// - Parameters:
+    ///   - states: The inputs of the layers from `layer` on.
+    ///   - stage: The name under which the maps are shown, and blamed.
+    func tokenMaps(
+        of gradient: TensorView, _ states: [TensorView], image: TensorView, layer: Int, stage: String, to map: TensorView
+    ) throws(AlbefError) {
+        guard model.text.tokenMaps(of: gradient, states: states, images: [image], to: map, in: work) else {
+            throw .layerOutOfRange(found: layer, valid: model.gradCAMLayers)
+        }
+        try checkFinite(map, stage)
+        let side = model.configuration.patchGrid
+        work.observe(stage, map.reshaped(Shape(map.rows, side, side)))
+    }
+
+    /// The words of a text with the means over their pieces.
+    func words(of ids: [Int32], _ map: TensorView, side: Int) -> [Grounding.Word] {
+        model.tokenizer.words(in: ids).map { word, rows in
+            Grounding.Word(word: word, heatmap: mean(map.rows(rows), side: side))
+        }
     }
 
     /// The mean of some rows of the token maps, as a picture.
-    private func mean(_ map: TensorView, side: Int) -> Heatmap {
+    func mean(_ map: TensorView, side: Int) -> Heatmap {
         arena.scoped {
             let result = work.reserve(Shape(map.columns))
             work.kernels.meanRows(map, to: result, in: arena)

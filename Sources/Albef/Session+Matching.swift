@@ -80,7 +80,7 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let (states, sequences) = placeTexts(texts)
-        fuse(states, sequences, image)
+        fuse(states, sequences, [image])
         var results: [(logit: Float, probability: Float)] = []
         for rows in sequences.ranges {
             results.append(try score(states.rows(rows), head))
@@ -98,10 +98,10 @@ extension ForwardPass {
     }
 
     /// Replaces text tokens by fused tokens, and gives back everything else that it reserved.
-    func fuse(_ states: TensorView, _ sequences: Sequences, _ image: EncodedImage) {
+    func fuse(_ states: TensorView, _ sequences: Sequences, _ images: [EncodedImage]) {
         arena.scoped {
-            let tokens = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
-            model.text.fuse(states, sequences: sequences.ranges, image: tokens, in: work)
+            let tokens = images.map { place($0.tokens, Shape(model.vision.tokens, model.vision.width)) }
+            model.text.fuse(states, sequences: sequences.ranges, images: tokens, in: work)
         }
         work.observe("fusion_tokens", states)
     }
@@ -124,7 +124,7 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let (states, sequences) = placeTexts([text.tokens])
-        fuse(states, sequences, image)
+        fuse(states, sequences, [image])
         let logits = work.reserve(Shape(states.rows, head.outputs))
         head(states, to: logits, in: work)
         try checkFinite(logits, "mlm_logits")

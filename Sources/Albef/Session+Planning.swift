@@ -29,24 +29,34 @@ extension ForwardPass {
         let configuration = model.configuration
         let size = configuration.imageSize
         let feature = [Float](repeating: 0, count: configuration.embedDim)
-        _ = try encode(
-            PreparedImage(pixels: [UInt8](repeating: 0, count: 3 * size * size), for: model))
+        let picture = try PreparedImage(pixels: [UInt8](repeating: 0, count: 3 * size * size), for: model)
+        _ = try encode(picture)
         let image = EncodedImage(
             tokens: [Float](repeating: 0, count: model.vision.tokens * model.vision.width), feature: feature)
         let longest = sample(tokens: textLimit)
         let full = fullBatch()
 
         _ = try encode(full)
-        if model.contrastive != nil {
+        let states = full.map { [Float](repeating: 0, count: $0.count * model.text.width) }
+        if let head = model.contrastive {
+            _ = try ground(picture, feature, head, block: 0)
             _ = similarities(feature, Array(repeating: feature, count: ForwardPass.similarityRows))
         }
         if let head = model.matching {
-            _ = try match(image, full.map { [Float](repeating: 0, count: $0.count * model.text.width) }, head)
+            _ = try match(image, states, head)
             _ = try ground(image, longest, head, layer: configuration.fusionLayer)
         }
-        if let head = model.language { try maskedLanguage(image, longest, head) }
+        if let head = model.language {
+            try maskedLanguage(image, longest, head)
+            _ = try fillMasks(image, longest, at: Array(0..<textLimit), head, top: 1)
+        }
+        if let head = model.classification {
+            _ = try classify(Array(repeating: image, count: model.picturesPerText), states, head)
+        }
         if let decoder = model.decoder {
             _ = try answer(image, longest.tokens, largestAnswers(), decoder)
+            let longestAnswer = [Int32](repeating: 0, count: textLimit + 1)
+            _ = try ground(image, longest, answer: longestAnswer, decoder, layer: configuration.fusionLayer)
         }
     }
 

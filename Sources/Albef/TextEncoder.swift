@@ -11,7 +11,9 @@ struct TextEncoder: Sendable {
     private let fusionLayer: Int
     private let prefix = "text_encoder"
 
-    init(_ file: ModelFile) throws(ModelFileError) {
+    /// - Parameter pictures: That a text is fused with. The fusion layers look at them in turn, and layers that follow each
+    ///   other, one for each picture, share their keys' and values' projections, which stand under the first one's name.
+    init(_ file: ModelFile, pictures: Int) throws(ModelFileError) {
         let configuration = file.configuration
         embeddings = try Embeddings(
             file, prefix + ".embeddings", vocabulary: configuration.vocabSize, positions: configuration.maxPositions,
@@ -19,9 +21,13 @@ struct TextEncoder: Sendable {
         fusionLayer = configuration.fusionLayer
         var layers: [EncoderLayer] = []
         for index in 0..<configuration.textLayers {
-            let source =
-                index >= configuration.fusionLayer
-                ? EncoderLayer.Source(width: configuration.visionWidth, arithmetic: file.imageAttention) : nil
+            var source: EncoderLayer.Source?
+            if index >= configuration.fusionLayer {
+                let first = index - (index - configuration.fusionLayer) % pictures
+                source = EncoderLayer.Source(
+                    width: configuration.visionWidth, arithmetic: file.imageAttention,
+                    keysValues: prefix + ".encoder.layer.\(first)")
+            }
             layers.append(
                 try EncoderLayer(
                     file, prefix + ".encoder.layer.\(index)", width: configuration.textWidth,
@@ -47,59 +53,84 @@ struct TextEncoder: Sendable {
         }
     }
 
-    /// Fusion mode: runs the upper layers on texts that all look at one picture.
+    /// Fusion mode: runs the upper layers on texts that all look at the same pictures, the layers at one picture each, in turn.
     ///
     /// - Parameters:
     ///   - x: `[rows, width]`: text tokens, replaced by fused tokens.
     ///   - sequences: The rows of each text.
-    ///   - image: `[image tokens, vision width]`.
-    ///   - recording: The first layer whose inner tensors are kept for the gradient (one text only); nil keeps none. The
-    ///     fused tokens have the same bytes either way.
-    /// - Returns: The records from layer `recording` on. They lie in the arena until the caller releases them.
+    ///   - images: At least one, each `[image tokens, vision width]`.
+    ///   - first: The first layer whose input is kept, for the gradient; nil keeps none. The fused tokens have the same bytes.
+    /// - Returns: The inputs of the layers from `first` on, `[rows, width]` each. They lie in the arena until the caller
+    ///   releases them.
     @discardableResult
     func fuse(
-        _ x: TensorView, sequences: [Range<Int>], image: TensorView, recording: Int? = nil, in work: Workspace
-    ) -> [EncoderLayer.Record] {
-        let source = SharedRows(
-            image, quantizing: layers.contains { $0.crossAttention?.quantizesSource == true }, in: work)
-        var records: [EncoderLayer.Record] = []
+        _ x: TensorView, sequences: [Range<Int>], images: [TensorView], keepingFrom first: Int? = nil, in work: Workspace
+    ) -> [TensorView] {
+        let kept = ((first ?? layers.count)..<layers.count).map { _ in work.reserve(x.shape) }
+        let sources = self.sources(images, in: work)
         for index in fusionLayer..<layers.count {
-            let layer = layers[index]
-            if let recording, index >= recording {
-                let keysValues = layer.crossAttention?.keysValues(source, in: work)
-                let record = layer.reserveRecord(tokens: x.rows, source: keysValues, in: work)
-                layer(x, sequences: sequences, source: keysValues, record: record, to: x, in: work)
-                records.append(record)
-            } else {
-                work.arena.scoped {
-                    let keysValues = layer.crossAttention?.keysValues(source, in: work)
-                    layer(x, sequences: sequences, source: keysValues, to: x, in: work)
-                }
+            if let first, index >= first { work.arena.copy(x, to: kept[index - first]) }
+            work.arena.scoped {
+                let keysValues = self.keysValues(of: index, sources, in: work)
+                layers[index](x, sequences: sequences, source: keysValues, to: x, in: work)
             }
             work.observe("\(prefix).encoder.layer.\(index)", x)
         }
-        return records
+        return kept
     }
 
-    /// Carries the gradient at the last layer's output down to the cross-attention probabilities of the lowest recorded
-    /// layer.
+    /// Carries the gradient at the fused tokens of one text down to the cross-attention of the first kept layer, and writes
+    /// a map for each token: the mean over heads of `A · max(g, 0)`.
+    ///
+    /// Each layer is run again from its kept input as the gradient passes, so that the tensors of one layer exist at a time;
+    /// keys and values of a picture are the greatest of them.
     ///
     /// - Parameters:
     ///   - g: `[tokens, width]`; overwritten.
-    ///   - records: From ``fuse(_:sequences:image:recording:in:)``, at least one.
-    ///   - gradient: `[heads, tokens, image tokens]`.
-    /// - Returns: The recorded probabilities of that layer, of the same shape.
-    func backward(_ g: TensorView, records: [EncoderLayer.Record], to gradient: TensorView, in work: Workspace)
-        -> TensorView?
-    {
-        let first = layers.count - records.count
-        for index in stride(from: layers.count - 1, to: first, by: -1) {
-            layers[index].backward(g, records[index - first], to: g, in: work)
+    ///   - states: From ``fuse(_:sequences:images:keepingFrom:in:)``, at least one.
+    ///   - images: As they were fused.
+    ///   - map: `[tokens, patches]`.
+    /// - Returns: False, and nothing written, if the layer has no cross-attention.
+    func tokenMaps(
+        of g: TensorView, states: [TensorView], images: [TensorView], to map: TensorView, in work: Workspace
+    ) -> Bool {
+        let first = layers.count - states.count
+        return work.arena.scoped {
+            let sources = self.sources(images, in: work)
+            for index in stride(from: layers.count - 1, to: first, by: -1) {
+                work.arena.scoped {
+                    layers[index].backward(g, self.record(index, states[index - first], sources, in: work), to: g, in: work)
+                }
+            }
+            let record = self.record(first, states[0], sources, in: work)
+            guard let attention = record.crossAttention?.probabilities else { return false }
+            let gradient = work.reserve(attention.shape)
+            guard layers[first].backwardCrossProbabilities(g, record, to: gradient, in: work) else { return false }
+            work.kernels.gradCAM(probabilities: attention, gradient: gradient, to: map, in: work.arena)
+            return true
         }
-        guard let record = records.first, let cross = record.crossAttention,
-            layers[first].backwardCrossProbabilities(g, record, to: gradient, in: work)
-        else { return nil }
-        return cross.probabilities
+    }
+
+    /// Runs a layer again on its input, for one text, and keeps what the gradient needs.
+    private func record(_ index: Int, _ x: TensorView, _ sources: [SharedRows], in work: Workspace) -> EncoderLayer.Record {
+        let keysValues = self.keysValues(of: index, sources, in: work)
+        let record = layers[index].reserveRecord(tokens: x.rows, source: keysValues, in: work)
+        work.arena.scoped {
+            layers[index](
+                x, sequences: [0..<x.rows], source: keysValues, record: record, to: work.reserve(x.shape), in: work)
+        }
+        return record
+    }
+
+    /// Pictures as the layers' projections read them.
+    private func sources(_ images: [TensorView], in work: Workspace) -> [SharedRows] {
+        let quantizing = layers.contains { $0.crossAttention?.quantizesSource == true }
+        return images.map { SharedRows($0, quantizing: quantizing, in: work) }
+    }
+
+    /// The keys and values that a layer attends to.
+    private func keysValues(of index: Int, _ sources: [SharedRows], in work: Workspace) -> KeysValues? {
+        layers[index].crossAttention?.keysValues(sources[(index - fusionLayer) % sources.count], in: work)
     }
 }
 

@@ -101,6 +101,8 @@ private func littleEndian<Integer: FixedWidthInteger>(_ value: Integer) -> [UInt
 
 /// Copies the tensors that passes show, the first of each name.
 final class TraceRecorder: TensorObserver {
+    /// What the names of tensors end with from now on, such as `_left`.
+    var suffix = ""
     private let includesBlocks: Bool
     private var stages: [Trace.Tensor] = []
     private var blocks: [Trace.Tensor] = []
@@ -112,7 +114,8 @@ final class TraceRecorder: TensorObserver {
     /// Stages, then blocks.
     var tensors: [Trace.Tensor] { stages + blocks }
 
-    func observe(_ name: String, _ tensor: TensorView, in arena: Arena) {
+    func observe(_ stage: String, _ tensor: TensorView, in arena: Arena) {
+        let name = stage + suffix
         // Only names of blocks, which are those of the checkpoint, have dots.
         let isBlock = name.contains(".")
         if isBlock && !includesBlocks || !seen.insert(name).inserted { return }

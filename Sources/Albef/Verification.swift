@@ -30,6 +30,19 @@ public struct Verification: Sendable {
     public var passed: Bool { different.isEmpty && rows.allSatisfy(\.passed) }
 }
 
+extension Session.TraceRequest {
+    /// What a golden case asks.
+    ///
+    /// - Parameter images: The case's pictures.
+    public init(_ example: GoldenSet.Case, images: [PreparedImage], model: Model, blocks: Bool = false) throws(AlbefError) {
+        let text = try model.prepare(example.text, for: example.purpose)
+        let isQuestion = example.purpose == .question
+        self.init(
+            image: images.first, right: images.dropFirst().first, caption: isQuestion ? nil : text,
+            question: isQuestion ? text : nil, blocks: blocks)
+    }
+}
+
 extension Session {
     /// Runs every golden case and compares each stage.
     ///
@@ -87,25 +100,32 @@ extension Session {
 
     /// This runtime's tensors for a case, by name.
     private func tensors(of example: GoldenSet.Case, _ golden: GoldenSet) throws -> [String: Trace.Tensor] {
-        let bytes = try readFile(example.image, limit: 1 << 30)
-        let sum = SHA256.hex(of: bytes)
-        guard sum == example.imageSum else {
-            throw FileError.malformed(path: example.image, field: "SHA-256", found: sum, expected: example.imageSum)
-        }
-        let image = try prepare(decodePicture(bytes, path: example.image))
-        var used = image
-        if example.tensors.contains("pixels_u8"), case .uint8(let pixels) = try golden.tensor("pixels_u8", of: example).values,
-            pixels != image.pixels
-        {
-            used = try PreparedImage(pixels: pixels, for: model)
-        }
-        let trace = try trace(
-            TraceRequest(
-                image: used, caption: example.text.map { try model.prepare($0, for: .caption) },
-                question: example.question.map { try model.prepare($0, for: .question) }))
-        var tensors = Dictionary(trace.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        var used: [PreparedImage] = []
+        var own: [Trace.Tensor] = []
         let size = model.configuration.imageSize
-        tensors["pixels_u8"] = Trace.Tensor(name: "pixels_u8", shape: [size, size, 3], values: .uint8(image.pixels))
-        return tensors
+        for (file, side) in zip(example.pictures, example.pictures.count == 1 ? [""] : ["_left", "_right"]) {
+            let image = try prepare(decodePicture(bytes(of: file), path: file.path))
+            let name = "pixels_u8" + side
+            own.append(Trace.Tensor(name: name, shape: [size, size, 3], values: .uint8(image.pixels)))
+            if example.tensors.contains(name), case .uint8(let pixels) = try golden.tensor(name, of: example).values,
+                pixels != image.pixels
+            {
+                used.append(try PreparedImage(pixels: pixels, for: model))
+            } else {
+                used.append(image)
+            }
+        }
+        let trace = try trace(TraceRequest(example, images: used, model: model))
+        return Dictionary((own + trace.tensors).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The content of a golden picture, whose sum must be right.
+    private func bytes(of file: GoldenSet.PictureFile) throws(FileError) -> [UInt8] {
+        let bytes = try readFile(file.path, limit: 1 << 30)
+        let sum = SHA256.hex(of: bytes)
+        guard sum == file.sum else {
+            throw .malformed(path: file.path, field: "SHA-256", found: sum, expected: file.sum)
+        }
+        return bytes
     }
 }

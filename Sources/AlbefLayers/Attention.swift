@@ -18,10 +18,14 @@ struct AttentionBlock: Sendable {
     let norm: LayerNorm
     let heads: Int
 
-    init(_ file: ModelFile, _ prefix: String, width: Int, sourceWidth: Int, heads: Int) throws(ModelFileError) {
+    /// - Parameter keysValues: The block under whose name `self.key` and `self.value` stand; nil for this block's own.
+    init(
+        _ file: ModelFile, _ prefix: String, keysValues: String? = nil, width: Int, sourceWidth: Int, heads: Int
+    ) throws(ModelFileError) {
+        let shared = keysValues ?? prefix
         query = try Linear(file, prefix + ".self.query", inputs: width, outputs: width)
-        key = try Linear(file, prefix + ".self.key", inputs: sourceWidth, outputs: width)
-        value = try Linear(file, prefix + ".self.value", inputs: sourceWidth, outputs: width)
+        key = try Linear(file, shared + ".self.key", inputs: sourceWidth, outputs: width)
+        value = try Linear(file, shared + ".self.value", inputs: sourceWidth, outputs: width)
         output = try Linear(file, prefix + ".output.dense", inputs: width, outputs: width)
         norm = try LayerNorm(file, prefix + ".output.LayerNorm", width: width, epsilon: 1e-12)
         self.heads = heads
@@ -55,7 +59,7 @@ public struct AttentionRecord {
     public let keys: TensorView
     /// `[tokens, width]`.
     public let values: TensorView
-    /// `[heads, rows, tokens]`, after the softmax, in float form.
+    /// `[heads, rows, tokens]`, after the softmax, in float form; 0 where a query does not see a key.
     public let probabilities: TensorView
     /// Of the block's LayerNorm.
     public let norm: LayerNorm.Record
@@ -78,7 +82,7 @@ public struct SelfAttention: Sendable {
     /// - Parameters:
     ///   - x: `[rows, width]`.
     ///   - sequences: The rows of each sequence; together all rows of `x`.
-    ///   - record: Filled where given, for one sequence that is not causal; the bytes of `y` stay the same.
+    ///   - record: Filled where given, for one sequence; the bytes of `y` stay the same.
     ///   - y: `[rows, width]`, not `x`.
     public func callAsFunction(
         _ x: TensorView, sequences: [Range<Int>], record: AttentionRecord? = nil, to y: TensorView, in work: Workspace
@@ -142,10 +146,14 @@ public struct CrossAttention: Sendable {
     public let arithmetic: AttentionArithmetic
 
     /// Takes `PREFIX.self.{query,key,value}` and `PREFIX.output.{dense,LayerNorm}` from a file.
+    ///
+    /// - Parameter keysValues: Another block's prefix, where the two share the projections of keys and values.
     public init(
-        _ file: ModelFile, _ prefix: String, width: Int, sourceWidth: Int, heads: Int, arithmetic: AttentionArithmetic
+        _ file: ModelFile, _ prefix: String, keysValues: String? = nil, width: Int, sourceWidth: Int, heads: Int,
+        arithmetic: AttentionArithmetic
     ) throws(ModelFileError) {
-        block = try AttentionBlock(file, prefix, width: width, sourceWidth: sourceWidth, heads: heads)
+        block = try AttentionBlock(
+            file, prefix, keysValues: keysValues, width: width, sourceWidth: sourceWidth, heads: heads)
         self.arithmetic = arithmetic
     }
 
@@ -197,13 +205,28 @@ public struct CrossAttention: Sendable {
             norm: LayerNorm.Record(rows: rows, width: block.width, in: work))
     }
 
-    /// The gradient at the text input of a recorded pass; the source needs none. `[rows, width]` both, `x` is not `g`.
-    public func backward(_ g: TensorView, _ record: AttentionRecord, to x: TensorView, in work: Workspace) {
+    /// The gradient at the text input of a recorded pass, `[rows, width]` like `g`; `x` is not `g`.
+    ///
+    /// - Parameter source: `[tokens, source width]`: the gradient at the source is added to it where given.
+    public func backward(
+        _ g: TensorView, _ record: AttentionRecord, addingToSource source: TensorView? = nil, to x: TensorView,
+        in work: Workspace
+    ) {
         work.arena.scoped {
             let mixed = work.reserve(g.shape)
             block.backwardOutput(g, record.norm, residual: x, mixed: mixed, in: work)
             let scores = work.reserve(record.probabilities.shape)
             block.backwardScores(mixed, record, to: scores, in: work)
+            if let source {
+                work.arena.scoped {
+                    let part = work.reserve(record.keys.shape)
+                    work.kernels.attentionBackwardKeys(scores, queries: record.queries, to: part, in: work.arena)
+                    block.key.backward(part, accumulate: true, to: source, in: work)
+                    work.kernels.attentionBackwardValues(
+                        record.probabilities, outputGradient: mixed, to: part, in: work.arena)
+                    block.value.backward(part, accumulate: true, to: source, in: work)
+                }
+            }
             work.kernels.attentionBackwardQueries(scores, keys: record.keys, to: mixed, in: work.arena)
             block.query.backward(mixed, accumulate: true, to: x, in: work)
         }

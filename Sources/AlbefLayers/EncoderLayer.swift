@@ -23,10 +23,13 @@ public struct EncoderLayer: Sendable {
         public let width: Int
         /// How the cross-attention is computed.
         public let arithmetic: AttentionArithmetic
+        /// The layer under whose prefix the projections of keys and values stand; nil for the layer's own.
+        public let keysValues: String?
 
-        public init(width: Int, arithmetic: AttentionArithmetic) {
+        public init(width: Int, arithmetic: AttentionArithmetic, keysValues: String? = nil) {
             self.width = width
             self.arithmetic = arithmetic
+            self.keysValues = keysValues
         }
     }
 
@@ -39,8 +42,8 @@ public struct EncoderLayer: Sendable {
         selfAttention = try SelfAttention(file, prefix + ".attention", width: width, heads: heads, causal: causal)
         if let source {
             crossAttention = try CrossAttention(
-                file, prefix + ".crossattention", width: width, sourceWidth: source.width, heads: heads,
-                arithmetic: source.arithmetic)
+                file, prefix + ".crossattention", keysValues: source.keysValues.map { $0 + ".crossattention" }, width: width,
+                sourceWidth: source.width, heads: heads, arithmetic: source.arithmetic)
         } else {
             crossAttention = nil
         }
@@ -95,13 +98,18 @@ public struct EncoderLayer: Sendable {
 
     /// The gradient at the input of a recorded pass, from the gradient `g` at its output: `[tokens, width]` both. `x` may
     /// be `g`.
-    public func backward(_ g: TensorView, _ record: Record, to x: TensorView, in work: Workspace) {
+    ///
+    /// - Parameter source: `[source tokens, source width]`: the gradient at what the cross-attention reads is added to it
+    ///   where given.
+    public func backward(
+        _ g: TensorView, _ record: Record, addingToSource source: TensorView? = nil, to x: TensorView, in work: Workspace
+    ) {
         work.arena.scoped {
             let a = work.reserve(g.shape)
             feedForward.backward(g, record.feedForward, to: a, in: work)
             if let crossAttention, let cross = record.crossAttention {
                 let b = work.reserve(g.shape)
-                crossAttention.backward(a, cross, to: b, in: work)
+                crossAttention.backward(a, cross, addingToSource: source, to: b, in: work)
                 selfAttention.backward(b, record.selfAttention, to: x, in: work)
             } else {
                 selfAttention.backward(a, record.selfAttention, to: x, in: work)

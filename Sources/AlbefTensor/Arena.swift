@@ -85,6 +85,20 @@
         }
     }
 
+    /// Copies the elements of one tensor to another of the same shape that does not overlap it; both may have gaps between
+    /// rows. Does nothing while planning.
+    public func copy(_ source: TensorView, to target: TensorView) {
+        precondition(source.type == target.type && source.shape == target.shape)
+        if isPlanning { return }
+        let width = source.columns * source.type.byteWidth
+        let from = unsafe pointer(to: source), to = unsafe pointer(to: target)
+        for row in 0..<source.rows {
+            // Safe: both views lie inside of the arena, and a row is as wide in one as in the other.
+            unsafe (to + row * target.rowStride * target.type.byteWidth).copyMemory(
+                from: from + row * source.rowStride * source.type.byteWidth, byteCount: width)
+        }
+    }
+
     /// The elements of a tensor, row after row, as an array. An array of zeros while planning.
     public func read<Element: ArenaElement>(_ view: TensorView, as type: Element.Type = Element.self) -> [Element] {
         precondition(view.type == Element.elementType)

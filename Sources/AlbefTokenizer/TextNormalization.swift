@@ -39,6 +39,11 @@ public enum TextNormalization {
         return cut(characters[start..<end], maxWords: maxWords)
     }
 
+    /// How often `[MASK]` stands in a text, exactly as written.
+    public static func masks(in text: String) -> Int {
+        replacing(maskCharacters, in: text.unicodeScalars.map(\.value), by: [maskMarker]).count { $0 == maskMarker }
+    }
+
     /// Normalizes a question: lower case, 13 characters removed, `-` and `/` to spaces, spaces stripped on the right
     /// only. Runs of spaces stay, and an empty word between two spaces counts as a word.
     ///

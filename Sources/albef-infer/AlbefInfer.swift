@@ -15,12 +15,13 @@ struct AlbefInfer: ParsableCommand {
         version: albefVersion,
         subcommands: [
             InfoCommand.self, MatchCommand.self, SearchCommand.self, EmbedCommand.self, VQACommand.self,
-            GroundCommand.self, TraceCommand.self, VerifyCommand.self,
-            EvaluateCommand.self,
+            EntailCommand.self, ReasonCommand.self, GroundCommand.self, FillMaskCommand.self, TraceCommand.self,
+            VerifyCommand.self, EvaluateCommand.self, RunCommand.self,
         ])
 
     /// Runs the command; whatever fails becomes one line on standard error and the documented exit code.
     static func main() {
+        StandardStreams.reportClosedPipes()
         do {
             var command = try parseAsRoot()
             try command.run()

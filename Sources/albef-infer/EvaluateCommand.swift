@@ -5,10 +5,10 @@ import ArgumentParser
 /// Official metrics over official dataset files.
 struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "evaluate", abstract: "A task's official metrics over a dataset's JSON: retrieval, VQA, grounding.",
+        commandName: "evaluate", abstract: "A task's official metrics over a dataset's JSON, for every task.",
         discussion: """
-            The records tell the task: with 'question' VQA, with 'caption' retrieval, with 'text' and 'bbox' grounding. \
-            Figures are percent.
+            The records tell the task: with 'question' VQA, with 'caption' retrieval, with 'sentence' and 'image' visual \
+            entailment, with 'sentence' and 'images' NLVR2, with 'text' and 'bbox' grounding. Figures are percent.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -27,8 +27,10 @@ struct EvaluateCommand: ParsableCommand {
     var boxes: String?
     @Option(help: ArgumentHelp("Retrieval: candidates that the matching head ranks (default: at most \(PictureSearch.defaultRerank)).", valueName: "n"))
     var rerank: Int?
-    @Option(help: ArgumentHelp("Grounding: cross-attention layer (default: the model's own).", valueName: "n"))
+    @Option(help: ArgumentHelp("Grounding: cross-attention layer, or block of the image encoder in mode itc (default: the model's own).", valueName: "n"))
     var layer: Int?
+    @Option(help: "Grounding: the score whose heatmap is taken, itm (match score) or itc (similarity).")
+    var mode: GroundingMode?
 
     func validate() throws {
         if let rerank, rerank < 0 { throw ValidationError("--rerank takes 0 or more, found \(rerank).") }
@@ -41,10 +43,13 @@ struct EvaluateCommand: ParsableCommand {
         switch records {
         case .retrieval: (task, taken) = ("retrieval", ["--rerank"])
         case .questions: (task, taken) = ("VQA", ["--answers"])
-        case .grounding: (task, taken) = ("grounding", ["--boxes", "--layer"])
+        case .grounding: (task, taken) = ("grounding", ["--boxes", "--layer", "--mode"])
+        case .entailment: (task, taken) = ("visual entailment", [])
+        case .reasoning: (task, taken) = ("NLVR2", [])
         }
         let given = [
             ("--answers", answers != nil), ("--boxes", boxes != nil), ("--rerank", rerank != nil), ("--layer", layer != nil),
+            ("--mode", mode != nil),
         ]
         for (option, isGiven) in given where isGiven && !taken.contains(option) {
             throw AlbefError.conflictingInputs(
@@ -65,9 +70,12 @@ struct EvaluateCommand: ParsableCommand {
         case .retrieval(let records): result = try evaluator.retrieval(records, rerank: rerank)
         case .questions(let records):
             result = try evaluator.questions(records, candidates: session.model.answerList(answers.map(readAnswers)))
+        case .entailment(let records): result = try evaluator.entailment(records)
+        case .reasoning(let records): result = try evaluator.reasoning(records)
         case .grounding(let records):
             let proposals = try boxes.map { try ProposalFile(path: $0) }
-            result = try evaluator.grounding(records, proposals: proposals.map { file in { try file.boxes(for: $0) } }, layer: layer)
+            result = try evaluator.grounding(
+                records, proposals: proposals.map { file in { try file.boxes(for: $0) } }, mode: mode ?? .itm, layer: layer)
         }
         if showsProgress { StandardStreams.reportProgress("") }
         if let output { try writeAtomically(result.results.utf8 + [0x0A], to: output) }

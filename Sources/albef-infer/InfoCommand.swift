@@ -68,11 +68,12 @@ struct InfoCommand: ParsableCommand {
     private func description(_ session: Session) -> String {
         let file = session.model.file
         let shape = file.configuration
+        let pictures = session.model.picturesPerText == 1 ? "" : " with \(session.model.picturesPerText) pictures in turn"
         var lines = [
             "model        \(file.path): \(file.task.rawValue), \(file.precision.rawValue), \(megabytes(file.byteCount)), format \(file.formatVersion)",
             "heads        \(heads(session.model).joined(separator: ", "))",
             "image        \(shape.imageSize)x\(shape.imageSize), patches of \(shape.patchSize), \(shape.visionLayers) layers of width \(shape.visionWidth), \(shape.visionHeads) heads",
-            "text         \(shape.textLayers) layers of width \(shape.textWidth), \(shape.textHeads) heads, fusion from layer \(shape.fusionLayer), \(shape.maxPositions) positions, \(file.vocabulary.count) word pieces",
+            "text         \(shape.textLayers) layers of width \(shape.textWidth), \(shape.textHeads) heads, fusion from layer \(shape.fusionLayer)\(pictures), \(shape.maxPositions) positions, \(file.vocabulary.count) word pieces",
         ]
         if shape.decoderLayers > 0 {
             lines.append("decoder      \(shape.decoderLayers) layers, \(file.answers?.count ?? 0) answers in the file")

@@ -3,7 +3,7 @@ import AlbefFiles
 import ArgumentParser
 
 /// Compares one picture with one text.
-struct MatchCommand: ParsableCommand {
+struct MatchCommand: AnsweringCommand {
     static let configuration = CommandConfiguration(
         commandName: "match", abstract: "How well a sentence fits a picture: cosine similarity and match probability.")
 
@@ -14,12 +14,12 @@ struct MatchCommand: ParsableCommand {
     @Option(help: "The sentence.")
     var text: String
 
-    func run() throws {
-        let session = try common.session()
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
         let text = try common.prepare(text, for: .retrieval, model: session.model)
         let picture = try limit.decode(image)
-        let match = try session.match(session.encode(picture), session.encode(text))
-        try common.show(
+        let match = try session.match(context.encode(picture), session.encode(text))
+        return CommandAnswer(
             [
                 "similarity": match.similarity.map { JSONValue($0) } ?? .null, "match": JSONValue(match.match),
                 "itm_logit": JSONValue(match.itmLogit),

@@ -3,22 +3,25 @@ import AlbefFiles
 import AlbefImage
 import ArgumentParser
 
-/// Ranks the pictures of a folder for a text or for a picture.
-struct SearchCommand: ParsableCommand {
+/// Ranks the pictures of a folder for a text or for a picture, or captions for a picture.
+struct SearchCommand: AnsweringCommand {
     static let configuration = CommandConfiguration(
-        commandName: "search", abstract: "Ranks the pictures of a folder for a sentence or for a picture.",
+        commandName: "search", abstract: "Ranks pictures for a sentence or for a picture, or captions for a picture.",
         discussion: """
-            With --text, all pictures are ranked by similarity, and the best of them (--rerank) again by the matching head. \
-            With --image there is no second stage: the matching head compares pictures with texts only.
+            --images with --text, and --texts with --image, rank all candidates by similarity, and the best of them \
+            (--rerank) again by the matching head. --images with --image has no second stage: the matching head compares \
+            pictures with texts only.
             """)
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var limit: PictureLimit
     @Option(help: ArgumentHelp("Where the JPEG and PNG pictures lie, folders below included.", valueName: "folder"))
-    var images: String
+    var images: String?
+    @Option(help: ArgumentHelp("Captions to rank for --image, one a line.", valueName: "file"))
+    var texts: String?
     @Option(help: "The sentence to find pictures for.")
     var text: String?
-    @Option(help: ArgumentHelp("The picture to find similar ones for.", valueName: "file"))
+    @Option(help: ArgumentHelp("The picture to find similar ones, or captions, for.", valueName: "file"))
     var image: String?
     @Option(help: ArgumentHelp("How many results to print.", valueName: "n"))
     var top = 10
@@ -26,70 +29,93 @@ struct SearchCommand: ParsableCommand {
     var rerank: Int?
 
     func validate() throws {
+        if (images == nil) == (texts == nil) { throw ValidationError("Give either --images or --texts.") }
+        if texts != nil && (image == nil || text != nil) { throw ValidationError("--texts are ranked for --image.") }
         if (text == nil) == (image == nil) { throw ValidationError("Give either --text or --image.") }
         if top < 1 { throw ValidationError("--top takes 1 or more, found \(top).") }
         if let rerank, rerank < 0 { throw ValidationError("--rerank takes 0 or more, found \(rerank).") }
-        if image != nil, let rerank, rerank > 0 {
-            throw ValidationError("--rerank needs --text: pictures are not matched with pictures.")
+        if image != nil, images != nil, let rerank, rerank > 0 {
+            throw ValidationError("--rerank needs --text or --texts: pictures are not matched with pictures.")
         }
     }
 
-    func run() throws {
-        let session = try common.session()
-        let paths = try picturePaths()
-        let ranking: [Ranked]
-        let readable: [String]
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        if let texts { return try captions(texts, context) }
+        return try pictures(images ?? "", context)
+    }
+
+    private func captions(_ path: String, _ context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
+        let captions = try CaptionFile(path: path, model: session.model)
+        let cut = captions.prepared.count(where: \.truncated)
+        if cut > 0 { common.note("\(cut) of \(captions.texts.count) captions are longer than the model reads; they were cut") }
+        let ranking = try session.rank(
+            captions.prepared, for: context.encode(limit.decode(image ?? "")), rerank: rerank ?? PictureSearch.defaultRerank)
+        return results(ranking, "text", "caption", captions.texts)
+    }
+
+    private func pictures(_ folder: String, _ context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
+        let paths = try picturePaths(folder)
         if let text {
             let query = try session.encode(common.prepare(text, for: .retrieval, model: session.model))
             var search = try PictureSearch(query, rerank: rerank ?? PictureSearch.defaultRerank, session: session)
-            readable = try encodeAll(paths, session) { try search.add($0) }
-            ranking = try search.ranking()
-        } else {
-            let query = try session.encode(limit.decode(image ?? ""))
-            guard let feature = query.feature else {
-                throw AlbefError.missingHead(path: common.model, head: .contrastive, tensor: Head.contrastive.keyTensor)
-            }
-            var features: [[Float]] = []
-            readable = try encodeAll(paths, session) { features.append($0.feature ?? []) }
-            ranking = try session.rank(features, like: feature)
+            let readable = try encodeAll(paths, session) { try search.add($0) }
+            return results(try search.ranking(), "image", "picture", readable)
         }
-        let best = ranking.prefix(top)
-        try common.show(
+        let query = try context.encode(limit.decode(image ?? ""))
+        guard let feature = query.feature else {
+            throw AlbefError.missingHead(path: common.model, head: .contrastive, tensor: Head.contrastive.keyTensor)
+        }
+        var features: [[Float]] = []
+        let readable = try encodeAll(paths, session) { features.append($0.feature ?? []) }
+        return results(try session.rank(features, like: feature), "image", "picture", readable)
+    }
+
+    /// The best of a ranking.
+    ///
+    /// - Parameters:
+    ///   - key: What a candidate is called in JSON.
+    ///   - title: And in the table.
+    ///   - names: Of the candidates.
+    private func results(_ ranking: [Ranked], _ key: String, _ title: String, _ names: [String]) -> CommandAnswer {
+        let best = Array(ranking.prefix(top))
+        return CommandAnswer(
             [
                 "results": .array(
                     best.map {
-                        [
-                            "image": .string(readable[$0.index]), "similarity": JSONValue($0.similarity),
-                            "match": $0.match.map { JSONValue($0) } ?? .null,
-                            "itm_logit": $0.itmLogit.map { JSONValue($0) } ?? .null,
-                        ]
+                        .object([
+                            JSONMember(key, .string(names[$0.index])), JSONMember("similarity", JSONValue($0.similarity)),
+                            JSONMember("match", $0.match.map { JSONValue($0) } ?? .null),
+                            JSONMember("itm_logit", $0.itmLogit.map { JSONValue($0) } ?? .null),
+                        ])
                     })
-            ], table(Array(best), readable))
+            ], table(best, title, names))
     }
 
-    private func table(_ ranking: [Ranked], _ paths: [String]) -> String {
-        var lines = ["rank  similarity   match  picture"]
+    private func table(_ ranking: [Ranked], _ title: String, _ names: [String]) -> String {
+        var lines = ["rank  similarity   match  \(title)"]
         for (rank, result) in ranking.enumerated() {
             lines.append(
                 right("\(rank + 1)", 4) + right(digits(result.similarity), 12)
-                    + right(result.match.map { digits($0) } ?? "-", 8) + "  " + paths[result.index])
+                    + right(result.match.map { digits($0) } ?? "-", 8) + "  " + names[result.index])
         }
         return lines.joined(separator: "\n")
     }
 
     /// JPEG and PNG files by their names, sorted.
-    private func picturePaths() throws -> [String] {
+    private func picturePaths(_ folder: String) throws -> [String] {
         let endings = [".jpg", ".jpeg", ".png"]
-        let paths = try listFolder(images, recursively: true).filter { path in
+        let paths = try listFolder(folder, recursively: true).filter { path in
             let lower = path.lowercased()
             return endings.contains { lower.hasSuffix($0) }
         }
         guard !paths.isEmpty else {
             throw FileError.malformed(
-                path: images, field: "folder", found: "no picture",
+                path: folder, field: "folder", found: "no picture",
                 expected: "files that end in \(endings.joined(separator: ", "))")
         }
-        return paths.map { images.hasSuffix("/") ? images + $0 : images + "/" + $0 }
+        return paths.map { folder.hasSuffix("/") ? folder + $0 : folder + "/" + $0 }
     }
 
     /// Encodes every picture that can be read; the others are named on standard error.

@@ -11,8 +11,16 @@ struct TraceCommand: ParsableCommand {
     @OptionGroup var limit: PictureLimit
     @Option(help: ArgumentHelp("A JPEG or PNG picture.", valueName: "file"))
     var image: String?
+    @Option(
+        name: .customLong("left"),
+        help: ArgumentHelp("The left one of two pictures, for a model that reasons over two.", valueName: "file"))
+    var leftImage: String?
+    @Option(name: .customLong("right"), help: ArgumentHelp("The right one of two pictures.", valueName: "file"))
+    var rightImage: String?
     @Option(help: "A caption.")
     var text: String?
+    @Option(help: "A caption in which each [MASK] stands for a word, as for fill-mask.")
+    var maskedText: String?
     @Option(help: "A question, for a model that answers.")
     var question: String?
     @Flag(help: "Also the output of every block, under its name in the checkpoint.")
@@ -21,8 +29,15 @@ struct TraceCommand: ParsableCommand {
     var output: String
 
     func validate() throws {
-        if image == nil && text == nil { throw ValidationError("Give --image, --text, or both.") }
-        if text != nil && question != nil { throw ValidationError("Give --text or --question, not both.") }
+        if image == nil && leftImage == nil && rightImage == nil && text == nil && maskedText == nil {
+            throw ValidationError("Give --image, --left and --right, or --text, or pictures and a text.")
+        }
+        if (leftImage == nil) != (rightImage == nil) { throw ValidationError("Give --left and --right together.") }
+        if image != nil && leftImage != nil { throw ValidationError("Give --image or --left and --right, not both.") }
+        if question != nil && leftImage != nil { throw ValidationError("--question takes one picture: --image.") }
+        if [text, maskedText, question].count(where: { $0 != nil }) > 1 {
+            throw ValidationError("Give one of --text, --masked-text and --question.")
+        }
     }
 
     func run() throws {
@@ -30,8 +45,10 @@ struct TraceCommand: ParsableCommand {
         let model = session.model
         let trace = try session.trace(
             Session.TraceRequest(
-                image: image.map { try session.prepare(limit.decode($0)) },
-                caption: text.map { try common.prepare($0, for: .caption, model: model) },
+                image: (image ?? leftImage).map { try session.prepare(limit.decode($0)) },
+                right: rightImage.map { try session.prepare(limit.decode($0)) },
+                caption: text.map { try common.prepare($0, for: .caption, model: model) }
+                    ?? maskedText.map { try common.prepare($0, for: .masked, model: model) },
                 question: question.map { try common.prepare($0, for: .question, model: model) }, blocks: layers))
         try trace.write(to: output)
         try common.show(

@@ -1,9 +1,10 @@
 import Albef
 import AlbefFiles
+import AlbefImage
 import ArgumentParser
 
 /// Answers a question about a picture.
-struct VQACommand: ParsableCommand {
+struct VQACommand: AnsweringCommand {
     static let configuration = CommandConfiguration(
         commandName: "vqa", abstract: "Ranks the answers to a question about a picture.")
 
@@ -17,24 +18,52 @@ struct VQACommand: ParsableCommand {
     var top = 5
     @Option(help: ArgumentHelp("JSON list of answers to rank instead of the model's own.", valueName: "a.json"))
     var answers: String?
+    @Option(
+        name: [.customShort("o"), .long],
+        help: ArgumentHelp("Write the picture with the best answer's heatmap on it as PNG.", valueName: "png"))
+    var output: String?
+    @Option(help: ArgumentHelp("Write the best answer's heatmap as float32 .npy.", valueName: "npy"))
+    var heatmap: String?
 
     func validate() throws {
         if top < 1 { throw ValidationError("--top takes 1 or more, found \(top).") }
     }
 
-    func run() throws {
-        let session = try common.session()
-        guard session.model.heads.contains(.answering) else {
-            throw AlbefError.missingHead(path: common.model, head: .answering, tensor: Head.answering.keyTensor)
-        }
-        let candidates = try session.model.answerList(answers.map(readAnswers))
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
+        try context.require(.answering)
+        let candidates = try context.candidates(answers)
         let question = try common.prepare(question, for: .question, model: session.model)
         let picture = try limit.decode(image)
-        let ranked = try session.answer(session.encode(picture), session.encode(question), candidates).prefix(top)
-        try common.show(
-            [
-                "answers": .array(
-                    ranked.map { ["answer": .string($0.answer), "probability": JSONValue($0.probability)] })
-            ], ranked.map { digits($0.probability) + "  " + $0.answer }.joined(separator: "\n"))
+        let image = try context.encode(picture), text = try session.encode(question)
+        let ranked = try session.answer(image, text, candidates).prefix(top)
+        var members = [
+            JSONMember(
+                "answers",
+                .array(ranked.map { ["answer": .string($0.answer), "probability": JSONValue($0.probability)] }))
+        ]
+        var lines = ranked.map { digits($0.probability) + "  " + $0.answer }
+        if heatmap != nil || output != nil, let best = ranked.first {
+            let found = try session.groundAnswer(image, text, answer: best.answer)
+            lines += try write(found.heatmap, picture, session)
+            lines.insert("heatmap of the best answer, layer \(found.layer):", at: ranked.count)
+            members.append(JSONMember("heatmap", found.heatmap.json))
+        }
+        return CommandAnswer(.object(members), lines.joined(separator: "\n"))
+    }
+
+    /// Writes the files that are asked for, and tells about the map.
+    private func write(_ map: Heatmap, _ picture: Picture, _ session: Session) throws -> [String] {
+        var lines = [map.shades]
+        if let output {
+            let box = map.box(width: picture.width, height: picture.height, kernels: session.kernels)
+            try writePNG(renderOverlay(picture, heatmap: map, box: box, kernels: session.kernels), to: output)
+            lines.append("wrote \(output)")
+        }
+        if let heatmap {
+            try NPYFile(shape: [map.rows, map.columns], values: map.values).write(to: heatmap)
+            lines.append("wrote \(heatmap)")
+        }
+        return lines
     }
 }

@@ -70,12 +70,12 @@ struct VerifyCommand: ParsableCommand {
     private func description(_ result: Verification, _ session: Session, _ golden: GoldenSet, _ passed: Bool) -> String {
         var lines = [
             "\(session.model.file.precision.rawValue) on \(session.kernels.isa.rawValue), \(session.kernels.threads) threads, against PyTorch \(golden.versions["torch"] ?? "?")",
-            left("stage", 18) + left("measure", 16) + left("over cases", 11) + right("cases", 6) + right("figure", 12)
+            left("stage", 20) + left("measure", 16) + left("over cases", 11) + right("cases", 6) + right("figure", 12)
                 + right("limit", 10) + "        digest",
         ]
         for row in result.rows {
             lines.append(
-                left(row.check.stage, 18) + left(row.check.measure.rawValue, 16) + left(row.check.aggregate.rawValue, 11)
+                left(row.check.stage, 20) + left(row.check.measure.rawValue, 16) + left(row.check.aggregate.rawValue, 11)
                     + right("\(row.cases)", 6) + right(digits(row.figure, 8), 12) + right(digits(row.check.limit, 5), 10)
                     + (row.passed ? "  ok    " : "  BROKEN") + "  " + row.digest.prefix(16))
         }

@@ -97,6 +97,18 @@ struct ArenaTests {
         #expect(arena.element(3, of: view.columns(1..<3), as: Int32.self) == 6)
     }
 
+    @Test("a copy takes rows from and to views with gaps, and leaves what lies between")
+    func copy() {
+        let arena = Arena(capacity: 4096)
+        let source = arena.reserve(Shape(3, 4), .int32), target = arena.reserve(Shape(2, 5), .int32)
+        let values = (0..<12).map { Int32($0) }, blank = [Int32](repeating: -1, count: 10)
+        arena.write(values.span, to: source)
+        arena.write(blank.span, to: target)
+        arena.copy(source.rows(1..<3).columns(1..<3), to: target.columns(2..<4))
+        #expect(arena.read(target, as: Int32.self) == [-1, -1, 5, 6, -1, -1, -1, 9, 10, -1])
+        Arena.planning().copy(source, to: source)
+    }
+
     @Test("released room is given out again")
     func release() {
         let arena = Arena(capacity: 256)

@@ -18,6 +18,9 @@ public struct TinyModel: Sendable {
     public var precision = Precision.int8
     /// Whether there are `vision_proj` and `text_proj`, `itm_head`, `text_encoder.cls`, `text_decoder`.
     public var contrastive = true, matching = true, maskedLanguage = true, answering = true
+    /// Outputs of `cls_head`; 0 for a model without one. With two, the fusion layers come in pairs for two pictures, whose
+    /// second layers have no keys' and values' projections of their own.
+    public var classes = 0
     /// Tensors that are left out.
     public var omitted: Set<String> = []
     /// Tensors whose values are multiplied.
@@ -28,6 +31,16 @@ public struct TinyModel: Sendable {
     public var seed: UInt64 = 1
 
     public init() {}
+
+    /// Nothing but a classification head. With two classes there are two pairs of fusion layers and half of a third one.
+    public static func classifying(_ classes: Int) -> TinyModel {
+        var tiny = TinyModel()
+        (tiny.contrastive, tiny.matching, tiny.maskedLanguage, tiny.answering) = (false, false, false, false)
+        (tiny.classes, tiny.answers) = (classes, nil)
+        tiny.configuration.decoderLayers = 0
+        if classes == 2 { tiny.configuration.textLayers = 7 }
+        return tiny
+    }
 
     /// Words of the tokenizer.
     public static let vocabulary =
@@ -55,14 +68,16 @@ public struct TinyModel: Sendable {
             list.append(Weight(name: name + ".weight", shape: [width], form: .plain))
             list.append(Weight(name: name + ".bias", shape: [width], form: .plain))
         }
-        func attention(_ name: String, _ width: Int, _ source: Int) {
+        func attention(_ name: String, _ width: Int, _ source: Int, ownKeysValues: Bool = true) {
             linear(name + ".self.query", width, width)
-            linear(name + ".self.key", width, source)
-            linear(name + ".self.value", width, source)
+            if ownKeysValues {
+                linear(name + ".self.key", width, source)
+                linear(name + ".self.value", width, source)
+            }
             linear(name + ".output.dense", width, width)
             norm(name + ".output.LayerNorm", width)
         }
-        func stack(_ name: String, layers: Int, fusion: Int, source: Int) {
+        func stack(_ name: String, layers: Int, fusion: Int, source: Int, pairs: Bool = false) {
             let width = c.textWidth
             list.append(Weight(name: name + ".embeddings.word_embeddings.weight", shape: [c.vocabSize, width], form: .matrix))
             list.append(
@@ -72,7 +87,10 @@ public struct TinyModel: Sendable {
             for index in 0..<layers {
                 let layer = name + ".encoder.layer.\(index)"
                 attention(layer + ".attention", width, width)
-                if index >= fusion { attention(layer + ".crossattention", width, source) }
+                if index >= fusion {
+                    attention(
+                        layer + ".crossattention", width, source, ownKeysValues: !pairs || (index - fusion) % 2 == 0)
+                }
                 linear(layer + ".intermediate.dense", 4 * width, width)
                 linear(layer + ".output.dense", width, 4 * width)
                 norm(layer + ".output.LayerNorm", width)
@@ -96,7 +114,7 @@ public struct TinyModel: Sendable {
             linear(block + ".mlp.fc2", c.visionWidth, 4 * c.visionWidth)
         }
         norm("visual_encoder.norm", c.visionWidth)
-        stack("text_encoder", layers: c.textLayers, fusion: c.fusionLayer, source: c.visionWidth)
+        stack("text_encoder", layers: c.textLayers, fusion: c.fusionLayer, source: c.visionWidth, pairs: classes == 2)
         if maskedLanguage { language("text_encoder") }
         if contrastive {
             linear("vision_proj", c.embedDim, c.visionWidth, .head)
@@ -107,6 +125,10 @@ public struct TinyModel: Sendable {
             stack("text_decoder", layers: c.decoderLayers, fusion: 0, source: c.textWidth)
             language("text_decoder")
         }
+        if classes > 0 {
+            linear("cls_head.0", c.textWidth, c.textWidth, .head)
+            linear("cls_head.2", classes, c.textWidth, .head)
+        }
         return list
     }
 
@@ -115,27 +137,34 @@ public struct TinyModel: Sendable {
         case plain(String, [Float], shape: [Int])
         case matrix(String, PackedMatrix)
 
-        var name: String {
+        /// Of the tensor.
+        public var name: String {
             switch self {
             case .plain(let name, _, _), .matrix(let name, _): name
             }
         }
     }
 
+    /// The random values of a weight, row after row.
+    public func values(of weight: Weight) -> [Float] {
+        var numbers = RandomNumbers(seed: seed &+ weight.name.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
+        let factor = scaled[weight.name] ?? 1
+        let random = numbers.array(weight.shape.reduce(1, *))
+        if weight.form == .plain {
+            let isNorm = weight.name.contains("norm") || weight.name.contains("LayerNorm")
+            let center: Float = isNorm && weight.name.hasSuffix("weight") ? 1 : 0
+            return random.map { (center + 0.2 * $0) * factor }
+        }
+        let scale = factor * (3 / Float(weight.shape[1])).squareRoot() * 1.5
+        return random.map { $0 * scale }
+    }
+
     /// Makes the values of all weights.
     public func parts() -> [Part] {
         weights.map { weight in
-            var numbers = RandomNumbers(seed: seed &+ weight.name.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
             let shape = weight.shape
-            let factor = scaled[weight.name] ?? 1
-            let random = numbers.array(shape.reduce(1, *))
-            if weight.form == .plain {
-                let isNorm = weight.name.contains("norm") || weight.name.contains("LayerNorm")
-                let center: Float = isNorm && weight.name.hasSuffix("weight") ? 1 : 0
-                return .plain(weight.name, random.map { (center + 0.2 * $0) * factor }, shape: shape)
-            }
-            let scale = factor * (3 / Float(shape[1])).squareRoot() * 1.5
-            let values = random.map { $0 * scale }
+            let values = values(of: weight)
+            if weight.form == .plain { return .plain(weight.name, values, shape: shape) }
             if weight.form == .matrix, precision == .int8 {
                 let packed = Kernels.packInt8(values, channels: shape[0], depth: shape[1])!
                 return .matrix(weight.name, .int8(packed.matrix(channels: shape[0], depth: shape[1])))

@@ -99,19 +99,26 @@ struct TaskTests {
         }
     }
 
-    @Test("captions are ranked for a picture as pictures are for a caption")
-    func captions() throws {
+    // 80 captions are more than are encoded together.
+    @Test("captions are ranked for a picture as pictures are for a caption", arguments: [1, 20])
+    func captions(copies: Int) throws {
         try withSession { session in
             let image = try session.tinyImage()
-            let texts = try ["a red dog", "two blue cats", "a tree", "a red dog"].map { try session.tinyText($0) }
-            let ranking = try session.rank(texts, for: image, rerank: 3)
-            #expect(ranking.filter { $0.itmLogit != nil }.count == 3)
+            let some = ["a red dog", "two blue cats", "a tree", "a red dog"]
+            let captions = Array(repeating: some, count: copies).flatMap(\.self)
+            let prepared = try captions.map { try session.model.prepare($0, for: .retrieval) }
+            let texts = try prepared.map { try session.encode($0) }
+            let ranking = try session.rank(prepared, for: image, rerank: 3)
+            #expect(ranking.map(\.index).sorted() == Array(captions.indices))
+            #expect(ranking.prefix(3).allSatisfy { $0.itmLogit != nil } && ranking.dropFirst(3).allSatisfy { $0.itmLogit == nil })
+            let least = ranking.prefix(3).map(\.similarity).min() ?? 2
+            #expect(ranking.dropFirst(3).allSatisfy { $0.similarity <= least })
             for result in ranking {
                 let match = try session.match(image, texts[result.index])
                 #expect(result.similarity == match.similarity)
                 if let logit = result.itmLogit { #expect(logit == match.itmLogit) }
             }
-            try #expect(session.rank(texts, for: image, rerank: 0).allSatisfy { $0.match == nil })
+            try #expect(session.rank(prepared, for: image, rerank: 0).allSatisfy { $0.match == nil })
         }
     }
 

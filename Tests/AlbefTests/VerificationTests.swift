@@ -64,7 +64,9 @@ struct GoldenComparisonTests {
         let stages = Set(GoldenBounds.checks(for: precision).map(\.stage))
         let expected: Set<String> = [
             "pixels_u8", "pixels", "input_ids", "image_tokens", "image_feature", "text_tokens", "text_feature",
-            "fusion_tokens", "itm_logits", "mlm_logits", "gradcam", "vqa_first_logits", "vqa_answer_ids",
+            "fusion_tokens", "itm_logits", "mlm_logits", "gradcam", "vqa_first_logits", "vqa_answer_ids", "pixels_u8_left",
+            "pixels_u8_right", "pixels_left", "pixels_right", "image_tokens_left", "image_tokens_right", "entailment_logits",
+            "nlvr_logits",
         ]
         #expect(stages.isSuperset(of: expected))
     }
@@ -100,7 +102,23 @@ struct GoldenSetTests {
                 #"{"format": 1, "checkpoint_sha256": "x", "cases": [{"name": "a", "image": "../../etc/passwd", "image_sha256": "", "text": "t", "tensors": ["p"]}]}"#,
                 "image"
             ),
+            (
+                #"{"format": 1, "checkpoint_sha256": "x", "cases": [{"name": "a", "images": ["l", "../r"], "images_sha256": ["", ""], "text": "t", "tensors": ["p"]}]}"#,
+                "cases[0].images"
+            ),
+            (
+                #"{"format": 1, "checkpoint_sha256": "x", "cases": [{"name": "a", "images": ["l"], "images_sha256": ["", ""], "text": "t", "tensors": ["p"]}]}"#,
+                "cases[0].images"
+            ),
+            (
+                #"{"format": 1, "checkpoint_sha256": "x", "cases": [{"name": "a", "images": ["l", "r"], "images_sha256": "s", "text": "t", "tensors": ["p"]}]}"#,
+                "cases[0].images_sha256"
+            ),
             (#"{"format": 1, "checkpoint_sha256": "x", "cases": [{"name": "a"}]}"#, "cases[0]"),
+            (
+                #"{"format": 1, "checkpoint_sha256": "x", "cases": [{"name": "a", "text": "t", "masked_text": "[MASK]"}]}"#,
+                "cases[0]"
+            ),
         ])
     func malformed(text: String, field: String) throws {
         let folder = try TemporaryFolder()

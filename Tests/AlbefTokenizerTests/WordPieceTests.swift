@@ -158,6 +158,8 @@ struct NormalizationTests {
         #expect(TextNormalization.caption("A [MASK] Dog.", keepingMask: true).text == "a [MASK] dog")
         #expect(TextNormalization.caption("a [Mask], dog", keepingMask: true).text == "a [mask] dog")
         #expect(TextNormalization.caption("A [MASK] Dog.").text == "a [mask] dog")
+        let counts = ["[MASK][MASK] a [MASK].", "[mask] [MASK", "[[MASK]]", ""].map { TextNormalization.masks(in: $0) }
+        #expect(counts == [3, 0, 1, 0])
     }
 
     @Test("nothing is left of punctuation and blanks", arguments: ["", " ", "...", "\n", " - / ", "(!)"])

@@ -54,9 +54,8 @@ struct ShippedModelTests {
                 for example in cases {
                     let trace = try session.trace(
                         Session.TraceRequest(
-                            image: session.prepare(decodePicture(path: example.image)),
-                            caption: example.text.map { try model.prepare($0, for: .caption) },
-                            question: example.question.map { try model.prepare($0, for: .question) }, blocks: true))
+                            example, images: example.pictures.map { try session.prepare(decodePicture(path: $0.path)) },
+                            model: model, blocks: true))
                     for tensor in trace.tensors { digests[example.name + "/" + tensor.name] = tensor.digest }
                 }
                 if reference.isEmpty { reference = digests }

@@ -1,4 +1,4 @@
-"""Checkpoints: the official ``.pth`` layouts, our safetensors, and the key conversions between tasks."""
+"""Checkpoint files: the official ``.pth`` layouts and our safetensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from albef.model.config import ModelConfig
-from albef.model.vision import interpolate_positions
 
 _BUFFERS = ("image_queue", "text_queue", "idx_queue", "queue_ptr")
 
@@ -44,21 +43,46 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             metadata,
         )
     content = torch.load(path, map_location="cpu", weights_only=True)
-    return Checkpoint(content.get("model", content))
+    content = content.get("model", content)
+    # DistributedDataParallel's own prefix.
+    return Checkpoint({name.removeprefix("module."): tensor for name, tensor in content.items()})
 
 
 def is_twin_or_queue(name: str) -> bool:
     return name.split(".")[0].endswith("_m") or name in _BUFFERS
 
 
+def shared_names(model: nn.Module) -> dict[str, str]:
+    """Second names of tensors that a model holds once, with their first names.
+
+    The language head's matrix is the word embeddings, its bias has two names, and NLVR2's pairs of layers share keys and
+    values. Official files hold both names.
+    """
+    first: dict[int, str] = {}
+    state = model.state_dict(keep_vars=True)
+    return {name: first[id(tensor)] for name, tensor in state.items() if first.setdefault(id(tensor), name) != name}
+
+
 def student_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """What a stripped checkpoint holds: the student under official names, tied tensors once, no position numbers."""
-    skipped = ("position_ids", "predictions.decoder.weight", "predictions.decoder.bias")
+    """What a stripped checkpoint holds: the student under official names, shared tensors once, no position numbers."""
+    shared = shared_names(model)
     return {
         name: tensor.detach().contiguous()
         for name, tensor in model.state_dict().items()
-        if not is_twin_or_queue(name) and not name.endswith(skipped)
+        if not is_twin_or_queue(name) and name not in shared and not name.endswith("position_ids")
     }
+
+
+def save_official(path: str | Path, model: nn.Module, **more: object) -> None:
+    """Writes ``.pth`` as the official trainer does: ``{"model": every tensor, twins and queues too}`` and what is given.
+
+    Shared tensors stand under both names and are stored once.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    torch.save({"model": model.state_dict(), **more}, temporary)
+    temporary.rename(path)
 
 
 def save_checkpoint(
@@ -76,63 +100,3 @@ def save_checkpoint(
     temporary = path.with_suffix(".partial")
     save_file(student_tensors(model), temporary, metadata)
     temporary.rename(path)
-
-
-def convert(tensors: dict[str, Tensor], task: str, config: ModelConfig) -> dict[str, Tensor]:
-    """The official key conversions for fine-tuning ``task`` ("pretrain": names stay) at ``config``'s resolution."""
-    out = dict(tensors)
-    for name in ("visual_encoder.pos_embed", "visual_encoder_m.pos_embed"):
-        if name in out:
-            out[name] = interpolate_positions(out[name], config.grid)
-    if task == "pretrain":
-        return out
-    if task == "vqa" and not any(name.startswith("text_decoder.") for name in out):
-        out.update(_decoder_from_encoder(out, config))
-    return {
-        name if name.startswith("text_decoder") else name.replace("bert.", ""): tensor for name, tensor in out.items()
-    }
-
-
-def _decoder_from_encoder(tensors: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """The answer decoder starts from the fusion layers, the embeddings and the language head."""
-    out = {}
-    for name, tensor in tensors.items():
-        head, _, rest = name.partition(".")
-        if head not in ("text_encoder", "text_encoder_m"):
-            continue
-        decoder = head.replace("encoder", "decoder")
-        rest = rest.removeprefix("bert.")
-        if rest.startswith("encoder.layer."):
-            _, _, number, tail = rest.split(".", 3)
-            layer = int(number) - config.fusion_layer
-            if 0 <= layer < config.decoder_layers:
-                out[f"{decoder}.bert.encoder.layer.{layer}.{tail}"] = tensor
-        elif rest.startswith("embeddings."):
-            out[f"{decoder}.bert.{rest}"] = tensor
-        elif rest.startswith("cls."):
-            out[f"{decoder}.{rest}"] = tensor
-    return out
-
-
-@dataclass
-class LoadReport:
-    """What a load left out: parameters of the model without a tensor, and tensors without a place."""
-
-    missing: list[str]
-    unexpected: list[str]
-
-
-def load_into(model: nn.Module, tensors: dict[str, Tensor]) -> LoadReport:
-    """Loads what matches. Tied names and position numbers count as present; a wrong shape is an error."""
-    result = model.load_state_dict(tensors, strict=False)
-    implied = ("position_ids", "predictions.decoder.weight", "predictions.decoder.bias")
-    missing = [name for name in result.missing_keys if not name.endswith(implied)]
-    return LoadReport(missing, list(result.unexpected_keys))
-
-
-def load_student(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Loads a checkpoint that must hold every student parameter; twins and queues may be absent or superfluous."""
-    report = load_into(model, tensors)
-    lost = [name for name in report.missing if not is_twin_or_queue(name)]
-    if lost:
-        raise ValueError(f"the checkpoint lacks {len(lost)} tensors of the model, first {lost[0]}")

@@ -23,7 +23,7 @@ import zstandard
 from torch import Tensor
 
 from albef.data import read_json
-from albef.gradcam import token_heatmaps
+from albef.gradcam import answer_heatmaps, itc_heatmap, token_heatmaps
 from albef.image import load_pixels, normalize_pixels
 from albef.loading import Loaded, load_model
 from albef.text import normalize_caption, normalize_question, pad
@@ -91,6 +91,10 @@ def tensors_of(loaded: Loaded, image: Path, example: Example) -> dict[str, Tenso
             "fusion_tokens": states[0], "vqa_first_logits": first[0], "vqa_answer_ids": ranked[0].int(),
             "vqa_answer_scores": scores[0],
         }  # fmt: skip
+        best = slice(int(ranked[0, 0]), int(ranked[0, 0]) + 1)
+        length = int(answer_mask[best].sum())
+        maps = answer_heatmaps(model, image_tokens, ids, None, answer_ids[best, :length], answer_mask[best, :length])
+        out["vqa_gradcam"] = maps[0]
         if not example.whole:
             out = {name: out[name] for name in out if name == "input_ids" or name.startswith("vqa_")}
         return out
@@ -105,6 +109,7 @@ def tensors_of(loaded: Loaded, image: Path, example: Example) -> dict[str, Tenso
     if loaded.task == "pretrain":
         out["mlm_logits"] = model.text_encoder.cls(states)[0]
     out["gradcam"] = token_heatmaps(model, image_tokens, ids, None)[0]
+    out["itc_gradcam"] = itc_heatmap(model, pixels, ids, None)[0]
     return out
 
 

@@ -7,8 +7,18 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from albef.checkpoint import Checkpoint, convert, load_student, read_checkpoint
-from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
+from albef.checkpoint import Checkpoint, read_checkpoint
+from albef.conversion import convert
+from albef.load_report import load_student
+from albef.model import (
+    EntailmentModel,
+    ModelConfig,
+    NLVRModel,
+    NLVRPretrainModel,
+    PretrainModel,
+    RetrievalModel,
+    VQAModel,
+)
 from albef.text import Tokenizer
 
 
@@ -26,6 +36,10 @@ def infer_task(tensors: dict[str, Tensor]) -> str:
     """The task that the tensors' names tell of."""
     if any(name.startswith("text_decoder.") for name in tensors):
         return "vqa"
+    if "cls_head.2.weight" in tensors:
+        return "nlvr" if len(tensors["cls_head.2.weight"]) == 2 else "entailment"
+    if "ta_head.weight" in tensors:
+        return "nlvr_pretrain"
     return "pretrain" if any(name.startswith("text_encoder.bert.") for name in tensors) else "retrieval"
 
 
@@ -41,7 +55,7 @@ def infer_config(tensors: dict[str, Tensor]) -> ModelConfig:
     grid = int((tensors["visual_encoder.pos_embed"].shape[1] - 1) ** 0.5)
     vocab_size, width = tensors["text_encoder.embeddings.word_embeddings.weight"].shape
     layers = count("text_encoder.encoder.layer.")
-    fusion = sum(f"text_encoder.encoder.layer.{i}.crossattention.self.key.weight" not in tensors for i in range(layers))
+    fusion = sum(f"text_encoder.encoder.layer.{i}.crossattention.self.query.weight" not in tensors for i in range(layers))
     return ModelConfig(
         image_size=grid * patch.shape[2], patch_size=patch.shape[2], vision_width=patch.shape[0],
         vision_layers=count("visual_encoder.blocks."), vision_heads=patch.shape[0] // 64, text_width=width,
@@ -63,11 +77,22 @@ def load_model(path: str | Path, vocabulary: list[str] | None = None, answers: l
         raise ValueError(f"{len(vocabulary)} tokens in the vocabulary, {config.vocab_size} in {path}")
     task = checkpoint.task or infer_task(checkpoint.tensors)
     tokenizer = Tokenizer(vocabulary)
-    if task == "pretrain":
-        model = PretrainModel(config, twins=False, cls_id=tokenizer.cls_id, mask_id=tokenizer.mask_id)
-    elif task == "vqa":
-        model = VQAModel(config, twins=False, cls_id=tokenizer.cls_id)
-    else:
-        model = RetrievalModel(config, twins=False)
-    load_student(model, convert(checkpoint.tensors, task, config))
+    model = build_model(task, config, tokenizer)
+    load_student(model, convert(checkpoint.tensors, task, config), str(path))
     return Loaded(model.eval(), task, tokenizer, answers or checkpoint.answers)
+
+
+def build_model(task: str, config: ModelConfig, tokenizer: Tokenizer) -> nn.Module:
+    """A task's model without twins, with fresh weights."""
+    if task == "pretrain":
+        return PretrainModel(config, twins=False, cls_id=tokenizer.cls_id, mask_id=tokenizer.mask_id)
+    if task == "vqa":
+        return VQAModel(config, twins=False, cls_id=tokenizer.cls_id)
+    if task == "nlvr_pretrain":
+        return NLVRPretrainModel(config)
+    models = {
+        "retrieval": RetrievalModel, "grounding": RetrievalModel, "entailment": EntailmentModel, "nlvr": NLVRModel,
+    }  # fmt: skip
+    if task not in models:
+        raise ValueError(f"unknown task {task}")
+    return models[task](config, twins=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,15 @@ import torch
 from torch import nn
 
 from albef.checkpoint import save_checkpoint
-from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
+from albef.model import (
+    EntailmentModel,
+    ModelConfig,
+    NLVRModel,
+    NLVRPretrainModel,
+    PretrainModel,
+    RetrievalModel,
+    VQAModel,
+)
 from albef.model.config import small_config
 from albef.optim import build_optimizer
 from albef.text import Tokenizer
@@ -24,6 +33,11 @@ from albef.world import questions
 from albef.world.vocabulary import LETTERS, PATH, SIGNS
 
 PUBLISHED_VOCABULARY = 30522
+MODELS = {
+    "pretrain": PretrainModel, "retrieval": RetrievalModel, "vqa": VQAModel, "entailment": EntailmentModel,
+    "nlvr_pretrain": NLVRPretrainModel, "nlvr": NLVRModel,
+}  # fmt: skip
+TWO_PICTURES = ("nlvr_pretrain", "nlvr")
 _COMMON = (
     "the a an of in on at by and or is are was were be to with for from up down left right above below no not yes "
     "man woman people person boy girl child dog cat horse bird cow sheep car bus train boat bike street road "
@@ -36,8 +50,9 @@ _COMMON = (
 
 
 def published_config(task: str, vocab_size: int = PUBLISHED_VOCABULARY) -> ModelConfig:
-    """The published base size: 256 x 256 in pre-training, 384 x 384 afterwards."""
-    return ModelConfig(image_size=256 if task == "pretrain" else 384, vocab_size=vocab_size)
+    """The published base size: 256 x 256 in pre-training, 384 x 384 afterwards; NLVR2's fusion layers are pairs."""
+    size = 256 if task in ("pretrain", "nlvr_pretrain") else 384
+    return ModelConfig(image_size=size, text_layers=18 if task in TWO_PICTURES else 12, vocab_size=vocab_size)
 
 
 def synthetic_vocabulary(size: int = PUBLISHED_VOCABULARY) -> list[str]:
@@ -59,16 +74,17 @@ def synthetic_vocabulary(size: int = PUBLISHED_VOCABULARY) -> list[str]:
 def build_random(
     task: str, config: ModelConfig, seed: int, *, twins: bool, initializer_range: float = 0.02, queue_size: int = 65536
 ) -> nn.Module:
-    """A model of ``task`` ("pretrain", "retrieval", "vqa"); equal arguments give equal weights."""
+    """A model of ``task``, one of ``MODELS``; equal arguments give equal weights."""
     torch.manual_seed(seed)
-    models = {"pretrain": PretrainModel, "retrieval": RetrievalModel, "vqa": VQAModel}
-    options = {} if task == "vqa" else {"queue_size": queue_size}
-    model = models[task](config, twins=twins, initializer_range=initializer_range, **options)
+    options: dict = {} if task == "nlvr_pretrain" else {"twins": twins}
+    if task in ("pretrain", "retrieval"):
+        options["queue_size"] = queue_size
+    model = MODELS[task](config, initializer_range=initializer_range, **options)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1 and parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter), alpha=initializer_range)
-    if twins:
+    if twins and task != "nlvr_pretrain":
         model.copy_to_twins()
     return model
 
@@ -91,7 +107,7 @@ def wrapped(model: nn.Module) -> dict:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m albef.random_checkpoint", description=__doc__)
-    parser.add_argument("--task", choices=("pretrain", "retrieval", "vqa"))
+    parser.add_argument("--task", choices=tuple(MODELS))
     parser.add_argument("--size", choices=("published", "small"), default="published")
     parser.add_argument("--config", type=Path, help="a shape instead of --size: JSON with configuration keys")
     parser.add_argument("--layout", choices=("flat", "wrapped"), default="flat", help="wrapped: with twins and queues")
@@ -124,7 +140,10 @@ def shape(options: argparse.Namespace) -> tuple[ModelConfig, list[str]]:
         return config, vocabulary
     if options.size == "small":
         vocabulary = given or Tokenizer.from_file(PATH).vocabulary
-        return small_config(len(vocabulary)), vocabulary
+        config = small_config(len(vocabulary))
+        if options.task in TWO_PICTURES:
+            config = replace(config, text_layers=2 * config.text_layers - config.fusion_layer)
+        return config, vocabulary
     vocabulary = given or synthetic_vocabulary()
     return published_config(options.task, len(vocabulary)), vocabulary
 

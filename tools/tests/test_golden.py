@@ -27,7 +27,8 @@ SHIPPED = ROOT / "fixtures" / "golden"
 PIECES = vocabulary.PATH.read_text().splitlines()
 ORDER = (
     "pixels_u8", "pixels", "image_tokens", "image_feature", "input_ids", "text_tokens", "text_feature", "fusion_tokens",
-    "itm_logits", "mlm_logits", "gradcam", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores",
+    "itm_logits", "mlm_logits", "gradcam", "itc_gradcam", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores",
+    "vqa_gradcam",
 )  # fmt: skip
 TYPES = {"pixels_u8": np.uint8, "input_ids": np.int32, "vqa_answer_ids": np.int32}
 

@@ -156,7 +156,8 @@ def test_the_peak_of_the_upsampled_map_is_looked_up_in_pixels_of_the_picture():
     assert peak_inside(large, [40, 10, 20, 10]) and not peak_inside(large, [0, 0, 39, 40])
 
 
-def test_grounding_is_measured_over_a_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("mode", ["itm", "itc"])
+def test_grounding_is_measured_over_a_file(mode, tmp_path, monkeypatch):
     monkeypatch.setenv("ALBEF_CACHE", str(tmp_path / "cache"))
     generator = np.random.default_rng(3)
     entries, detections = [], {}
@@ -170,6 +171,6 @@ def test_grounding_is_measured_over_a_file(tmp_path, monkeypatch):
     tokenizer = Tokenizer.from_file(vocabulary.PATH)
     torch.manual_seed(1)
     model = RetrievalModel(r.tiny_config(vocab_size=len(tokenizer.vocabulary)), twins=False)
-    result = evaluate_grounding(model, tokenizer, tmp_path, "g.json", batch=3)
+    result = evaluate_grounding(model, tokenizer, tmp_path, "g.json", batch=3, mode=mode)
     assert result["box"] == 75 and 75 <= result["peak"] <= 100
     assert model.training

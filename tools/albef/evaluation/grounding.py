@@ -12,7 +12,8 @@ from torch import Tensor
 
 from albef.data import Pictures, read_json
 from albef.evaluation.retrieval import encode_pictures
-from albef.gradcam import token_heatmaps
+from albef.gradcam import itc_heatmap, token_heatmaps
+from albef.image import normalize_pixels
 from albef.model.contrastive import ContrastiveModel
 from albef.text import Tokenizer, normalize_caption, pad
 
@@ -63,14 +64,19 @@ def peak_inside(heatmap: np.ndarray, box: Box) -> bool:
 def evaluate_grounding(
     model: ContrastiveModel, tokenizer: Tokenizer, root: str | Path, file: str, *, layer: int | None = None,
     detections: str = "detections.json", limit: int | None = None, batch: int = 64, pictures: Pictures | None = None,
+    mode: str = "itm",
 ) -> dict[str, float]:  # fmt: skip
-    """Percent over a file of expressions with their boxes: ``peak`` (pointing game) and ``box`` (IoU at least 0.5)."""
+    """Percent over a file of expressions with their boxes: ``peak`` (pointing game) and ``box`` (IoU at least 0.5).
+
+    Heatmaps are those of the matching logit at a fusion layer (mode ``itm``) or of the similarity at a block of the image
+    encoder (``itc``); ``layer`` is the one or the other.
+    """
     root = Path(root)
     entries = read_json(root / file)[:limit]
     candidates = read_json(root / detections)
     pictures = pictures or Pictures(root, [entry["image"] for entry in entries], model.config.image_size)
     pixels = pictures.batch(list(range(len(pictures.paths))))
-    image_tokens, _ = encode_pictures(model, pixels)
+    image_tokens = encode_pictures(model, pixels)[0] if mode == "itm" else None
     texts = [tokenizer.encode(normalize_caption(entry["text"], model.config.max_words)) for entry in entries]
     sizes = {}
     for path in pictures.paths:
@@ -83,7 +89,11 @@ def evaluate_grounding(
         part = entries[start : start + batch]
         ids, mask = pad(texts[start : start + batch])
         rows = torch.tensor([pictures.index[entry["image"]] for entry in part])
-        maps = token_heatmaps(model, image_tokens[rows], ids, mask, layer).mean(1)
+        if mode == "itm":
+            maps = token_heatmaps(model, image_tokens[rows], ids, mask, layer).mean(1)
+        else:
+            inputs = normalize_pixels(pixels[rows], model.config.mean, model.config.std)
+            maps = itc_heatmap(model, inputs, ids, mask, layer)
         for entry, heatmap in zip(part, maps, strict=True):
             large = upsample(heatmap, *sizes[entry["image"]])
             given = candidates[entry["image"]]

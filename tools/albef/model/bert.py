@@ -119,13 +119,25 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
+    """The layers. With ``paired`` the fusing ones form pairs that share keys and values of cross-attention (NLVR2)."""
+
     def __init__(
-        self, layers: int, fusion_layer: int, width: int, memory_width: int, heads: int, dropout: float
+        self, layers: int, fusion_layer: int, width: int, memory_width: int, heads: int, dropout: float, paired: bool
     ) -> None:
         super().__init__()
         self.layer = nn.ModuleList(
             Layer(width, memory_width, heads, index >= fusion_layer, dropout) for index in range(layers)
         )
+        if paired:
+            if (layers - fusion_layer) % 2:
+                raise ValueError(f"{layers - fusion_layer} fusing layers do not form pairs")
+            for first in range(fusion_layer, layers, 2):
+                one, two = (self.layer[i].crossattention.self for i in (first, first + 1))
+                # One module under two names, as in official checkpoints.
+                two.key, two.value = one.key, one.value
+
+
+Rows = Tensor | tuple[Tensor, ...] | None
 
 
 class Bert(nn.Module):
@@ -133,20 +145,21 @@ class Bert(nn.Module):
 
     Texts are [B, T] ids with a mask of ones (tokens) and zeros (padding); the memory is the image tokens [B, S, D] or,
     in the answer decoder, the question states. ``rows`` gives each text the number of its memory, so that keys and
-    values are projected once however many texts look at a picture.
+    values are projected once however many texts look at a picture. A tuple of rows gives each text several pictures, and
+    the fusing layers look at them in turn: with (left, right) the first at the left one, the second at the right one.
     """
 
     def __init__(
         self, *, vocab_size: int, width: int, memory_width: int, layers: int, fusion_layer: int, heads: int,
-        max_positions: int, dropout: float = 0.0,
+        max_positions: int, dropout: float = 0.0, paired: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.fusion_layer = fusion_layer
         self.embeddings = Embeddings(vocab_size, width, max_positions, dropout)
-        self.encoder = Encoder(layers, fusion_layer, width, memory_width, heads, dropout)
+        self.encoder = Encoder(layers, fusion_layer, width, memory_width, heads, dropout, paired)
 
     def _run(
-        self, x: Tensor, mask: Tensor | None, memory: Tensor | None, memory_mask: Tensor | None, rows: Tensor | None,
+        self, x: Tensor, mask: Tensor | None, memory: Tensor | None, memory_mask: Tensor | None, rows: Rows,
         first: int, last: int, causal: bool = False,
     ) -> Tensor:  # fmt: skip
         # Masked keys are left out of the softmax: in float32 the official -10000 and -1e9 underflow to the same zeros.
@@ -155,21 +168,22 @@ class Bert(nn.Module):
             triangle = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
             allowed = triangle if allowed is None else allowed & triangle
         seen = None if memory_mask is None else memory_mask.bool()[:, None, None, :]
-        if seen is not None and rows is not None:
+        if seen is not None and isinstance(rows, Tensor):
             seen = seen[rows]
-        for layer in self.encoder.layer[first:last]:
-            x = layer(x, allowed, memory, seen, rows)
+        for number, layer in enumerate(self.encoder.layer[first:last], first - self.fusion_layer):
+            turn = rows[number % len(rows)] if isinstance(rows, tuple) else rows
+            x = layer(x, allowed, memory, seen, turn)
         return x
 
     def text(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """Text mode: the layers below ``fusion_layer``."""
         return self._run(self.embeddings(ids), mask, None, None, None, 0, self.fusion_layer)
 
-    def fuse(self, tokens: Tensor, mask: Tensor | None, image: Tensor, rows: Tensor | None = None) -> Tensor:
+    def fuse(self, tokens: Tensor, mask: Tensor | None, image: Tensor, rows: Rows = None) -> Tensor:
         """Fusion mode: the layers from ``fusion_layer`` on, fed with text-mode states (no embedding block)."""
         return self._run(tokens, mask, image, None, rows, self.fusion_layer, len(self.encoder.layer))
 
-    def multi_modal(self, ids: Tensor, mask: Tensor | None, image: Tensor, rows: Tensor | None = None) -> Tensor:
+    def multi_modal(self, ids: Tensor, mask: Tensor | None, image: Tensor, rows: Rows = None) -> Tensor:
         """All layers."""
         return self.fuse(self.text(ids, mask), mask, image, rows)
 

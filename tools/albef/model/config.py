@@ -21,7 +21,7 @@ class ModelConfig:
     vision_layers: int = 12
     vision_heads: int = 12
     text_width: int = 768
-    text_layers: int = 12  # text encoder and multimodal encoder together
+    text_layers: int = 12  # text encoder and multimodal encoder together; NLVR2 counts both layers of each pair: 18
     fusion_layer: int = 6  # the first layer that attends to the image
     text_heads: int = 12
     embed_dim: int = 256  # width of the contrastive features

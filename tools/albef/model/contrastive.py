@@ -64,6 +64,19 @@ def draw_negatives(weights: Tensor, generator: torch.Generator | None = None) ->
     return torch.multinomial(weights, 1, generator=generator).flatten()
 
 
+def negative_weights(scores: Tensor, same: Tensor, easy: float = 0.0) -> Tensor:
+    """Weights by which each row of ``scores`` draws a negative: their softmax, zero where ``same`` marks no negative.
+
+    A share ``easy`` (0 in the paper) of the draws is uniform.
+    """
+    weights = scores.softmax(1).masked_fill(same, 0)
+    if easy > 0:
+        hard = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
+        uniform = (~same).float() / (~same).sum(1, keepdim=True).clamp_min(1)
+        weights = (1 - easy) * hard + easy * uniform
+    return weights
+
+
 class ContrastiveModel(nn.Module, Momentum):
     """Image encoder, BERT, projections, matching head; with ``twins`` also momentum copies and feature queues."""
 
@@ -178,20 +191,12 @@ class ContrastiveModel(nn.Module, Momentum):
         the paper) of the draws is uniform: where many captions are short enough to be true of other pictures too, the hardest
         negatives are often no negatives at all, and a model that starts from little learns nothing from them.
         """
-        image_weights = self._negative_weights(image_scores, same)
-        text_weights = self._negative_weights(text_scores, same.t())
+        image_weights = negative_weights(image_scores, same, self.easy_negatives)
+        text_weights = negative_weights(text_scores, same.t(), self.easy_negatives)
         own = torch.arange(len(same), device=same.device)
         hard_images = draw_negatives(text_weights, generator)
         hard_texts = draw_negatives(image_weights, generator)
         return torch.cat([own, own, hard_texts]), torch.cat([own, hard_images, own])
-
-    def _negative_weights(self, scores: Tensor, same: Tensor) -> Tensor:
-        weights = scores.softmax(1).masked_fill(same, 0)
-        if self.easy_negatives > 0:
-            hard = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
-            uniform = (~same).float() / (~same).sum(1, keepdim=True).clamp_min(1)
-            weights = (1 - self.easy_negatives) * hard + self.easy_negatives * uniform
-        return weights
 
     def matching_loss(self, fused: Tensor) -> Tensor:
         """Mean cross-entropy of the matching head over the 3B fused class tokens; the first B pairs match."""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
-from albef.checkpoint import convert, load_into, read_checkpoint, save_checkpoint
+from albef.checkpoint import save_checkpoint
 from albef.data import cache_folder
 from albef.optim import build_optimizer, ramped_alpha, smooth_rate
+from albef.train.initial import initialize
 from albef.train.tasks import TASKS, Task, build_task
 
 
@@ -22,6 +23,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=cache_folder() / "world", help="dataset folder (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--init", type=Path, help="start weights: a checkpoint of this or of an earlier task")
+    parser.add_argument("--deit", type=Path, help="DeiT weights (.pth) for the image encoder, before --init")
+    parser.add_argument("--bert", type=Path, help="BERT weights (.bin, .pth, .safetensors) for the texts, before --init")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, help="length of the run in steps; default: epochs of the configuration")
@@ -60,7 +63,7 @@ class Run:
                 if self.progress >= 1:
                     self.finish()
                     return
-                alpha = ramped_alpha(settings["alpha"], epoch, number, len(task.batches))
+                alpha = ramped_alpha(settings.get("alpha", 0.0), epoch, number, len(task.batches))
                 self.update(batch, alpha)
                 now = time.monotonic()
                 if now - reported >= self.options.report_every:
@@ -128,13 +131,8 @@ def main() -> None:
     run = Run(options, task)
     parameters = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
     run.write({"task": task.name, "parameters": parameters, "batches": len(task.batches), "seed": options.seed})
-    if options.init:
-        checkpoint = read_checkpoint(options.init)
-        report = load_into(task.model, convert(checkpoint.tensors, task.name, task.config))
-        if hasattr(task.model, "visual_encoder_m"):
-            task.model.copy_to_twins()
-        missing = [name for name in report.missing if "_m." not in name]
-        run.write({"init": str(options.init), "missing": missing, "unexpected": report.unexpected})
+    for report in initialize(task, deit=options.deit, bert=options.bert, init=options.init):
+        run.write({"init": report.source, "report": report.text().splitlines()[1:]})
     run.train()
 
 

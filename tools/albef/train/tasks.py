@@ -9,10 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from albef.data import CaptionBatches, Pictures, QuestionBatches, read_captions, read_json, read_questions
+from albef.data_pairs import SentenceBatches, pictures_of, read_entailment, read_nlvr
+from albef.evaluation.grounding import evaluate_grounding
 from albef.evaluation.retrieval import evaluate_retrieval
+from albef.evaluation.sentences import evaluate_assignment, evaluate_sentences
 from albef.evaluation.vqa import evaluate_vqa
 from albef.image import normalize_pixels
-from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
+from albef.model import (
+    EntailmentModel,
+    ModelConfig,
+    NLVRModel,
+    NLVRPretrainModel,
+    PretrainModel,
+    RetrievalModel,
+    VQAModel,
+)
 from albef.text import Tokenizer
 
 
@@ -32,8 +43,10 @@ class Task:
             "cls_id": self.tokenizer.cls_id,
         }  # fmt: skip
         self.model, self.batches = self.build()
+        for name in settings.get("frozen") or ():
+            getattr(self.model, name).requires_grad_(False)
 
-    def build(self) -> tuple[nn.Module, CaptionBatches | QuestionBatches]:
+    def build(self) -> tuple[nn.Module, CaptionBatches | QuestionBatches | SentenceBatches]:
         raise NotImplementedError
 
     def losses(self, batch: tuple[Tensor, ...], alpha: float) -> dict[str, Tensor]:
@@ -96,6 +109,18 @@ class RetrievalTask(_CaptionTask):
         return self.model(self.pixels(raw), ids, mask, numbers, alpha, true=true)
 
 
+class GroundingTask(RetrievalTask):
+    """The retrieval model and its losses on referring expressions; no boxes are trained on."""
+
+    name = "grounding"
+
+    def validate(self) -> dict[str, float]:
+        settings = self.settings
+        return evaluate_grounding(
+            self.model, self.tokenizer, self.root, settings["validation_file"], limit=settings["validation_limit"]
+        )
+
+
 class VQATask(Task):
     name = "vqa"
 
@@ -121,7 +146,66 @@ class VQATask(Task):
         )  # fmt: skip
 
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (PretrainTask, RetrievalTask, VQATask)}
+class _SentenceTask(Task):
+    """Visual entailment and NLVR2: the same but for the reader and the model."""
+
+    read = staticmethod(read_entailment)
+    model_type: type[EntailmentModel | NLVRModel] = EntailmentModel
+
+    def build(self):
+        settings = self.settings
+        items = self.read(self.root, settings["train_files"], self.tokenizer, self.config.max_words)
+        pictures = Pictures(self.root, pictures_of(items), self.config.image_size)
+        batches = SentenceBatches(
+            items, pictures, settings["batch_size"], settings["sentences_per_picture"], self.seed
+        )
+        options = {key: value for key, value in self.options.items() if key != "cls_id"}
+        return self.model_type(self.config, twins=settings["alpha"] > 0, **options), batches
+
+    def losses(self, batch, alpha):
+        raw, ids, mask, rows, labels = batch
+        return self.model(self.pixels(raw), ids, mask, labels, alpha, rows)
+
+    def validate(self) -> dict[str, float]:
+        settings = self.settings
+        return evaluate_sentences(
+            self.model, self.tokenizer, self.root, settings["validation_file"], limit=settings["validation_limit"]
+        )
+
+
+class EntailmentTask(_SentenceTask):
+    name = "entailment"
+
+
+class NLVRTask(_SentenceTask):
+    name = "nlvr"
+    read = staticmethod(read_nlvr)
+    model_type = NLVRModel
+
+
+class NLVRPretrainTask(_CaptionTask):
+    """Text assignment; there is no teacher."""
+
+    name = "nlvr_pretrain"
+
+    def build(self):
+        options = {key: value for key, value in self.options.items() if key != "cls_id"}
+        easy = self.settings.get("easy_negatives", 0.0)
+        return NLVRPretrainModel(self.config, easy_negatives=easy, **options), self._caption_batches(max_tokens=25)
+
+    def losses(self, batch, alpha):
+        raw, ids, mask, _, true = batch
+        return self.model(self.pixels(raw), ids, mask, true=true)
+
+    def validate(self) -> dict[str, float]:
+        settings = self.settings
+        return evaluate_assignment(
+            self.model, self.tokenizer, self.root, settings["validation_file"], limit=settings["validation_limit"]
+        )
+
+
+_CLASSES = (PretrainTask, RetrievalTask, GroundingTask, VQATask, EntailmentTask, NLVRPretrainTask, NLVRTask)
+TASKS: dict[str, type[Task]] = {task.name: task for task in _CLASSES}
 
 
 def build_task(name: str, config_file: Path, root: Path, seed: int) -> Task:

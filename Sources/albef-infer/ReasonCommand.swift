@@ -1,0 +1,26 @@
+import Albef
+import ArgumentParser
+
+/// Reasoning over two pictures.
+struct ReasonCommand: AnsweringCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reason", abstract: "Whether a sentence is true of two pictures.",
+        discussion: "The pictures have an order: a sentence may speak of the left one and the right one.")
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var limit: PictureLimit
+    @Option(help: ArgumentHelp("The left picture, JPEG or PNG.", valueName: "file"))
+    var left: String
+    @Option(help: ArgumentHelp("The right picture, JPEG or PNG.", valueName: "file"))
+    var right: String
+    @Option(help: "The sentence.")
+    var text: String
+
+    func answer(in context: AnsweringContext) throws -> CommandAnswer {
+        let session = context.session
+        let text = try common.prepare(text, for: .caption, model: session.model)
+        let pictures = try (limit.decode(left), limit.decode(right))
+        return try CommandAnswer(
+            session.reason(context.encode(pictures.0), context.encode(pictures.1), session.encode(text)))
+    }
+}
