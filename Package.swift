@@ -103,7 +103,7 @@ let package = Package(
         test("AlbefImageTests", ["AlbefImage", "AlbefFiles", "AlbefTensor"]),
         test("AlbefLayersTests", ["AlbefLayers", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
         test("AlbefTests", ["Albef", "AlbefFiles", "AlbefImage", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),
-        test("AlbefExportTests", ["AlbefExport", "AlbefModelFile", "AlbefFiles", "AlbefTensor"]),
+        test("AlbefExportTests", ["Albef", "AlbefExport", "AlbefKernels", "AlbefModelFile", "AlbefFiles", "AlbefTensor"]),
         test(
             "ConformanceTests",
             ["Albef", "AlbefExport", "AlbefFiles", "AlbefImage", "AlbefKernels", "AlbefModelFile", "AlbefTensor"]),

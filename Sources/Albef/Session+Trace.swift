@@ -13,6 +13,9 @@ extension Session {
         public var answers: AnswerList?
         /// Whether to add each block's output.
         public var blocks = false
+        /// What the image encoder made of the pictures before, for measuring what comes behind it alone; empty to run it. With
+        /// them the trace lacks the pictures' own stages and the heatmap by similarity.
+        public var encoded: [EncodedImage] = []
 
         public init(
             image: PreparedImage? = nil, right: PreparedImage? = nil, caption: PreparedText? = nil,
@@ -52,8 +55,8 @@ extension Session {
         let recorder = TraceRecorder(blocks: request.blocks)
         try observed(by: recorder) { () throws(AlbefError) -> Void in
             let sides = request.right == nil ? [""] : ["_left", "_right"]
-            var images: [EncodedImage] = []
-            for (prepared, side) in zip([request.image, request.right].compactMap(\.self), sides) {
+            var images = request.encoded
+            for (prepared, side) in zip([request.image, request.right].compactMap(\.self), sides) where request.encoded.isEmpty {
                 recorder.suffix = side
                 images.append(try encode(prepared))
             }
@@ -63,7 +66,9 @@ extension Session {
                 switch images.count {
                 case 1:
                     try traceFusion(images[0], text)
-                    if let prepared = request.image, model.contrastive != nil { _ = try groundByFeature(prepared, text) }
+                    if let prepared = request.image, request.encoded.isEmpty, model.contrastive != nil {
+                        _ = try groundByFeature(prepared, text)
+                    }
                 case 2: _ = try reason(images[0], images[1], text)
                 default: break
                 }

@@ -31,7 +31,8 @@ struct Calibrator {
         let recorder = LinearInputRecorder(layers: Set(sites.flatMap(\.consumers)), rowLimit: Calibrator.sampledRows)
         progress("running the float model on \(folder.cases.count) calibration cases")
         var float = try exporter.temporaryModel(StoragePlan(precision: .float32))
-        let bench = try CalibrationBench(folder, float, kernels, recorder: recorder)
+        let bench = try CalibrationBench(
+            folder, float, kernels, recorder: recorder, rankingLimit: Calibrator.rankingCaseLimit)
 
         progress("running the int8 model")
         var plan = StoragePlan(precision: .int8)
@@ -77,8 +78,7 @@ struct Calibrator {
         var layers: [CalibrationReport.Layer] = []
         for (number, name) in swap.names.enumerated() {
             progress("quantising matrix \(number + 1) of \(swap.names.count) alone")
-            let deviations = try bench.deviations(
-                of: swap.quantisingOnly(name), cases: Calibrator.rankingCaseLimit)
+            let deviations = try bench.deviations(of: swap.quantisingOnly(name), differingIn: name)
             layers.append(CalibrationReport.Layer(tensor: name, worst: deviations.worst))
         }
         return layers.enumerated().sorted { ($0.element.share, $1.offset) > ($1.element.share, $0.offset) }.map(\.element)
