@@ -21,6 +21,8 @@ public enum AlbefError: ClassifiedError {
     case pixelCount(found: Int, expected: Int)
     /// A layer for the heatmap that has no cross-attention.
     case layerOutOfRange(found: Int, valid: ClosedRange<Int>)
+    /// A block for the contrastive heatmap that the image encoder does not have.
+    case blockOutOfRange(found: Int, valid: ClosedRange<Int>)
     /// Inputs that do not go together.
     case conflictingInputs(String)
     /// A picture has more tokens than attention can count.
@@ -36,7 +38,7 @@ public enum AlbefError: ClassifiedError {
         switch self {
         case .modelFile(let error): error.kind
         case .file(let error): error.kind
-        case .layerOutOfRange, .conflictingInputs: .usage
+        case .layerOutOfRange, .blockOutOfRange, .conflictingInputs: .usage
         case .vocabulary, .missingHead, .emptyText, .noAnswers, .longAnswer, .pixelCount, .tooManyImageTokens,
             .tooMuchMemory, .nonFinite:
             .badData
@@ -59,6 +61,8 @@ public enum AlbefError: ClassifiedError {
             "a prepared picture has \(found) bytes, expected \(expected) (height x width x 3 of the model's image size)"
         case .layerOutOfRange(let found, let valid):
             "layer \(found) has no cross-attention; valid layers are \(valid.lowerBound) to \(valid.upperBound)"
+        case .blockOutOfRange(let found, let valid):
+            "the image encoder has no block \(found); valid blocks are \(valid.lowerBound) to \(valid.upperBound)"
         case .conflictingInputs(let text): text
         case .tooManyImageTokens(let path, let found, let limit):
             "\(singleLine(path)): a picture of this model has \(found) tokens; at most \(limit) are possible"

@@ -8,9 +8,9 @@ import AlbefTensor
 ///
 /// - Source: ALBEF, arXiv:2107.07651, section 5 (VQA).
 struct AnswerDecoder: Sendable {
-    private let embeddings: Embeddings
-    private let layers: [EncoderLayer]
-    private let head: LanguageHead
+    let embeddings: Embeddings
+    let layers: [EncoderLayer]
+    let head: LanguageHead
     private let prefix = "text_decoder"
 
     init(_ file: ModelFile) throws(ModelFileError) {

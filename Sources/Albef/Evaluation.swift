@@ -87,22 +87,23 @@ public struct Evaluator {
     ///
     /// - Parameters:
     ///   - proposals: By a picture's path; nil without any.
-    ///   - layer: nil for the model's own.
+    ///   - mode: Which score's heatmap is taken.
+    ///   - layer: Cross-attention layer or, in mode `itc`, block of the image encoder; nil for the model's own.
     public func grounding(
-        _ records: [Annotations.Referred], proposals: ((String) throws -> [[Double]])? = nil, layer: Int? = nil
+        _ records: [Annotations.Referred], proposals: ((String) throws -> [[Double]])? = nil, mode: GroundingMode = .itm,
+        layer: Int? = nil
     ) throws -> Evaluation {
         var peaks = 0, hits = 0
         var results: [JSONValue] = []
-        var last: (path: String, picture: Picture, image: EncodedImage)?
+        var last: (path: String, picture: Picture, heatmap: (EncodedText) throws -> Heatmap)?
         for (index, record) in records.enumerated() {
             progress(index, records.count)
             if last?.path != record.image {
                 let picture = try picture(record.image)
-                last = (record.image, picture, try session.encode(picture))
+                last = (record.image, picture, try heatmaps(of: picture, mode: mode, layer: layer))
             }
-            guard let (_, picture, image) = last else { continue }
-            let text = try session.encode(session.model.prepare(record.text, for: .caption))
-            let heatmap = try session.ground(image, text, layer: layer).heatmap
+            guard let (_, picture, find) = last else { continue }
+            let heatmap = try find(session.encode(session.model.prepare(record.text, for: .caption)))
             let size = (width: picture.width, height: picture.height)
             let map = heatmap.upsampled(width: size.width, height: size.height, kernels: session.kernels)
             if Box.contains(record.box, peakOf: map, width: size.width) { peaks += 1 }
@@ -123,6 +124,18 @@ public struct Evaluator {
         var metrics = [Evaluation.Metric(name: "peak_in_box", value: 100 * Double(peaks) / all)]
         if proposals != nil { metrics.append(Evaluation.Metric(name: "box_accuracy", value: 100 * Double(hits) / all)) }
         return Evaluation(task: "grounding", cases: records.count, metrics: metrics, results: .array(results))
+    }
+
+    /// Gives the heatmap of any text on a picture; what texts share is computed once.
+    private func heatmaps(of picture: Picture, mode: GroundingMode, layer: Int?) throws -> (EncodedText) throws -> Heatmap {
+        switch mode {
+        case .itm:
+            let image = try session.encode(picture)
+            return { try session.ground(image, $0, layer: layer).heatmap }
+        case .itc:
+            let image = try session.prepare(picture)
+            return { try session.groundByFeature(image, $0, block: layer).heatmap }
+        }
     }
 }
 

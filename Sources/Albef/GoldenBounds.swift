@@ -69,6 +69,8 @@ public enum GoldenBounds {
             Check(stage: $0, measure: .absolute, aggregate: .worst, limit: logit)
         } + [
             Check(stage: "gradcam", measure: .relative, aggregate: .worst, limit: 1e-4),
+            Check(stage: "itc_gradcam", measure: .relative, aggregate: .worst, limit: 1e-4),
+            Check(stage: "vqa_gradcam", measure: .relative, aggregate: .worst, limit: 1e-4),
             Check(stage: "vqa_answer_ids", measure: .firstAnswer, aggregate: .worst, limit: 0),
             Check(stage: "vqa_answer_scores", measure: .answerScore, aggregate: .worst, limit: logit),
         ]
@@ -93,7 +95,12 @@ public enum GoldenBounds {
             Check(stage: "vqa_first_logits", measure: .rowCosineLoss, aggregate: .mean, limit: 0.005),
             Check(stage: "vqa_first_logits", measure: .rowCosineLoss, aggregate: .worst, limit: 0.03),
             Check(stage: "vqa_answer_ids", measure: .firstAnswer, aggregate: .mean, limit: 0.01),
-            Check(stage: "gradcam", measure: .correlationLoss, aggregate: .mean, limit: 0.02),
-            Check(stage: "gradcam", measure: .correlationLoss, aggregate: .worst, limit: 0.07),
+        ] + int8Heatmaps
+
+    private static let int8Heatmaps = ["gradcam", "itc_gradcam", "vqa_gradcam"].flatMap {
+        [
+            Check(stage: $0, measure: .correlationLoss, aggregate: .mean, limit: 0.02),
+            Check(stage: $0, measure: .correlationLoss, aggregate: .worst, limit: 0.07),
         ]
+    }
 }

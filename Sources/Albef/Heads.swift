@@ -23,6 +23,21 @@ struct ContrastiveHead: Sendable {
     /// Writes the feature of a text, `[1, width]`, from its class token, `[1, text width]`.
     func text(_ token: TensorView, to y: TensorView, in work: Workspace) { project(token, text, to: y, in: work) }
 
+    /// Writes the gradient at a picture's class token, `[1, vision width]`, of the cosine of its feature with a text's.
+    ///
+    /// - Parameters:
+    ///   - token: `[1, vision width]`.
+    ///   - text: A unit feature, `[1, width]`.
+    func imageGradient(_ token: TensorView, text: TensorView, to g: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let projected = work.reserve(text.shape)
+            let gradient = work.reserve(text.shape)
+            vision(token, to: projected, in: work)
+            work.kernels.l2NormalizeBackward(text, input: projected, to: gradient, in: work.arena)
+            vision.backward(gradient, to: g, in: work)
+        }
+    }
+
     private func project(_ token: TensorView, _ layer: Linear, to y: TensorView, in work: Workspace) {
         work.arena.scoped {
             let projected = work.reserve(y.shape)
@@ -58,9 +73,9 @@ struct MatchingHead: Sendable {
 
 /// Predicts words from fused or decoded tokens: dense, GELU, LayerNorm, then the word embeddings as output matrix.
 struct LanguageHead: Sendable {
-    private let transform: Linear
-    private let norm: LayerNorm
-    private let vocabulary: Linear
+    let transform: Linear
+    let norm: LayerNorm
+    let vocabulary: Linear
 
     /// - Parameter words: The stack's word embeddings, to which the output matrix is tied.
     init(_ file: ModelFile, _ prefix: String, words: PackedMatrix) throws(ModelFileError) {

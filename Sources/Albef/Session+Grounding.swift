@@ -2,6 +2,14 @@ import AlbefImage
 import AlbefLayers
 import AlbefTensor
 
+/// Whose gradient says where in a picture a text is.
+public enum GroundingMode: String, Sendable, CaseIterable {
+    /// The match logit, at a cross-attention layer of the fusion encoder.
+    case itm
+    /// The cosine of the features, at a block of the image encoder.
+    case itc
+}
+
 /// Where in a picture the parts of a text are, by the gradient of the match logit (Grad-CAM).
 public struct Grounding: Sendable {
     /// One piece of the text.
@@ -62,24 +70,39 @@ extension ForwardPass {
 
         let gradient = place(Array(repeating: Float(0), count: states.shape.count), states.shape)
         head.gradient(to: gradient.rows(0..<1), in: work)
-        let heads = model.configuration.textHeads
-        let attention = work.reserve(Shape(heads, rows, keys))
-        guard let probabilities = encoder.backward(gradient, records: records, to: attention, in: work) else {
+        try tokenMaps(of: gradient, records: records, layer: layer, stage: "gradcam", to: map)
+        return Grounding(
+            layer: layer, itmLogit: score.logit, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
+            words: words(of: text.ids, map, side: side))
+    }
+
+    /// Writes a map for each token, `[tokens, patches]`, from the gradient at the fused tokens of a recorded pass.
+    ///
+    /// - Parameter stage: The name under which the maps are shown, and blamed.
+    func tokenMaps(
+        of gradient: TensorView, records: [EncoderLayer.Record], layer: Int, stage: String, to map: TensorView
+    ) throws(AlbefError) {
+        let mark = arena.mark()
+        defer { arena.release(to: mark) }
+        let side = model.configuration.patchGrid
+        let attention = work.reserve(Shape(model.configuration.textHeads, map.rows, model.vision.tokens))
+        guard let probabilities = model.text.backward(gradient, records: records, to: attention, in: work) else {
             throw .layerOutOfRange(found: layer, valid: model.gradCAMLayers)
         }
         work.kernels.gradCAM(probabilities: probabilities, gradient: attention, to: map, in: arena)
-        try checkFinite(map, "gradcam")
-        work.observe("gradcam", map.reshaped(Shape(rows, side, side)))
+        try checkFinite(map, stage)
+        work.observe(stage, map.reshaped(Shape(map.rows, side, side)))
+    }
 
-        return Grounding(
-            layer: layer, itmLogit: score.logit, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
-            words: model.tokenizer.words(in: text.ids).map { word, rows in
-                Grounding.Word(word: word, heatmap: mean(map.rows(rows), side: side))
-            })
+    /// The words of a text with the means over their pieces.
+    func words(of ids: [Int32], _ map: TensorView, side: Int) -> [Grounding.Word] {
+        model.tokenizer.words(in: ids).map { word, rows in
+            Grounding.Word(word: word, heatmap: mean(map.rows(rows), side: side))
+        }
     }
 
     /// The mean of some rows of the token maps, as a picture.
-    private func mean(_ map: TensorView, side: Int) -> Heatmap {
+    func mean(_ map: TensorView, side: Int) -> Heatmap {
         arena.scoped {
             let result = work.reserve(Shape(map.columns))
             work.kernels.meanRows(map, to: result, in: arena)

@@ -29,15 +29,16 @@ extension ForwardPass {
         let configuration = model.configuration
         let size = configuration.imageSize
         let feature = [Float](repeating: 0, count: configuration.embedDim)
-        _ = try encode(
-            PreparedImage(pixels: [UInt8](repeating: 0, count: 3 * size * size), for: model))
+        let picture = try PreparedImage(pixels: [UInt8](repeating: 0, count: 3 * size * size), for: model)
+        _ = try encode(picture)
         let image = EncodedImage(
             tokens: [Float](repeating: 0, count: model.vision.tokens * model.vision.width), feature: feature)
         let longest = sample(tokens: textLimit)
         let full = fullBatch()
 
         _ = try encode(full)
-        if model.contrastive != nil {
+        if let head = model.contrastive {
+            _ = try ground(picture, feature, head, block: 0)
             _ = similarities(feature, Array(repeating: feature, count: ForwardPass.similarityRows))
         }
         if let head = model.matching {
@@ -47,6 +48,8 @@ extension ForwardPass {
         if let head = model.language { try maskedLanguage(image, longest, head) }
         if let decoder = model.decoder {
             _ = try answer(image, longest.tokens, largestAnswers(), decoder)
+            let longestAnswer = [Int32](repeating: 0, count: textLimit + 1)
+            _ = try ground(image, longest, answer: longestAnswer, decoder, layer: configuration.fusionLayer)
         }
     }
 

@@ -46,11 +46,14 @@ extension Session {
             if let caption = request.caption {
                 let text = try encode(caption)
                 if let image { try traceFusion(image, text) }
+                if let prepared = request.image, model.contrastive != nil { _ = try groundByFeature(prepared, text) }
             }
             if let question = request.question, let image {
                 let text = try encode(question)
                 let candidates = if let answers = request.answers { answers } else { try model.answerList() }
-                _ = try answer(image, text, candidates)
+                if let best = try answer(image, text, candidates).first {
+                    _ = try groundAnswer(image, text, answer: best.answer)
+                }
             }
         }
         return Trace(tensors: recorder.tensors, metadata: metadata(of: request))

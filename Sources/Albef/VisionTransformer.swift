@@ -6,8 +6,8 @@ import AlbefTensor
 /// The image encoder: patch embedding, pre-norm blocks, a final norm over all tokens.
 struct VisionTransformer: Sendable {
     private let embedding: PatchEmbedding
-    private let blocks: [VisionBlock]
-    private let norm: LayerNorm
+    let blocks: [VisionBlock]
+    let norm: LayerNorm
     private let mean: [Float]
     private let std: [Float]
     private let size: Int
@@ -41,10 +41,21 @@ struct VisionTransformer: Sendable {
     ///
     /// - Parameters:
     ///   - image: At the model's size.
+    ///   - first: The first block whose input is kept, for the gradient; nil keeps none. The result has the same bytes.
     ///   - y: `[tokens, width]`, the class token first.
-    func callAsFunction(_ image: [UInt8], to y: TensorView, in work: Workspace) {
+    /// - Returns: The inputs of the blocks from `first` on and, last, of the final norm, `[tokens, width]` each. They lie in
+    ///   the arena until the caller releases them.
+    @discardableResult
+    func callAsFunction(_ image: [UInt8], keepingFrom first: Int? = nil, to y: TensorView, in work: Workspace)
+        -> [TensorView]
+    {
+        let kept = ((first ?? blocks.count + 1)..<blocks.count + 1).map { _ in work.reserve(y.shape) }
         work.arena.scoped {
-            let x = work.reserve(y.shape)
+            let working = work.reserve(y.shape)
+            /// The input of a block, or of the final norm.
+            func state(_ index: Int) -> TensorView {
+                if let first, index >= first { kept[index - first] } else { working }
+            }
             work.arena.scoped {
                 let pixels = work.arena.reserve(Shape(size, size, 3), .uint8)
                 work.arena.write(image.span, to: pixels)
@@ -52,14 +63,15 @@ struct VisionTransformer: Sendable {
                 let normalized = work.reserve(Shape(3, size, size))
                 work.kernels.normalizePixels(pixels, mean: mean, std: std, to: normalized, in: work.arena)
                 work.observe("pixels", normalized)
-                embedding(normalized, to: x, in: work)
+                embedding(normalized, to: state(0), in: work)
             }
             for (index, block) in blocks.enumerated() {
-                block(x, in: work)
-                work.observe("visual_encoder.blocks.\(index)", x)
+                block(state(index), to: state(index + 1), in: work)
+                work.observe("visual_encoder.blocks.\(index)", state(index + 1))
             }
-            norm(x, to: y, in: work)
+            norm(state(blocks.count), to: y, in: work)
         }
         work.observe("image_tokens", y)
+        return kept
     }
 }

@@ -55,7 +55,7 @@ public struct AttentionRecord {
     public let keys: TensorView
     /// `[tokens, width]`.
     public let values: TensorView
-    /// `[heads, rows, tokens]`, after the softmax, in float form.
+    /// `[heads, rows, tokens]`, after the softmax, in float form; 0 where a query does not see a key.
     public let probabilities: TensorView
     /// Of the block's LayerNorm.
     public let norm: LayerNorm.Record
@@ -78,7 +78,7 @@ public struct SelfAttention: Sendable {
     /// - Parameters:
     ///   - x: `[rows, width]`.
     ///   - sequences: The rows of each sequence; together all rows of `x`.
-    ///   - record: Filled where given, for one sequence that is not causal; the bytes of `y` stay the same.
+    ///   - record: Filled where given, for one sequence; the bytes of `y` stay the same.
     ///   - y: `[rows, width]`, not `x`.
     public func callAsFunction(
         _ x: TensorView, sequences: [Range<Int>], record: AttentionRecord? = nil, to y: TensorView, in work: Workspace
@@ -197,13 +197,28 @@ public struct CrossAttention: Sendable {
             norm: LayerNorm.Record(rows: rows, width: block.width, in: work))
     }
 
-    /// The gradient at the text input of a recorded pass; the source needs none. `[rows, width]` both, `x` is not `g`.
-    public func backward(_ g: TensorView, _ record: AttentionRecord, to x: TensorView, in work: Workspace) {
+    /// The gradient at the text input of a recorded pass, `[rows, width]` like `g`; `x` is not `g`.
+    ///
+    /// - Parameter source: `[tokens, source width]`: the gradient at the source is added to it where given.
+    public func backward(
+        _ g: TensorView, _ record: AttentionRecord, addingToSource source: TensorView? = nil, to x: TensorView,
+        in work: Workspace
+    ) {
         work.arena.scoped {
             let mixed = work.reserve(g.shape)
             block.backwardOutput(g, record.norm, residual: x, mixed: mixed, in: work)
             let scores = work.reserve(record.probabilities.shape)
             block.backwardScores(mixed, record, to: scores, in: work)
+            if let source {
+                work.arena.scoped {
+                    let part = work.reserve(record.keys.shape)
+                    work.kernels.attentionBackwardKeys(scores, queries: record.queries, to: part, in: work.arena)
+                    block.key.backward(part, accumulate: true, to: source, in: work)
+                    work.kernels.attentionBackwardValues(
+                        record.probabilities, outputGradient: mixed, to: part, in: work.arena)
+                    block.value.backward(part, accumulate: true, to: source, in: work)
+                }
+            }
             work.kernels.attentionBackwardQueries(scores, keys: record.keys, to: mixed, in: work.arena)
             block.query.backward(mixed, accumulate: true, to: x, in: work)
         }

@@ -95,13 +95,18 @@ public struct EncoderLayer: Sendable {
 
     /// The gradient at the input of a recorded pass, from the gradient `g` at its output: `[tokens, width]` both. `x` may
     /// be `g`.
-    public func backward(_ g: TensorView, _ record: Record, to x: TensorView, in work: Workspace) {
+    ///
+    /// - Parameter source: `[source tokens, source width]`: the gradient at what the cross-attention reads is added to it
+    ///   where given.
+    public func backward(
+        _ g: TensorView, _ record: Record, addingToSource source: TensorView? = nil, to x: TensorView, in work: Workspace
+    ) {
         work.arena.scoped {
             let a = work.reserve(g.shape)
             feedForward.backward(g, record.feedForward, to: a, in: work)
             if let crossAttention, let cross = record.crossAttention {
                 let b = work.reserve(g.shape)
-                crossAttention.backward(a, cross, to: b, in: work)
+                crossAttention.backward(a, cross, addingToSource: source, to: b, in: work)
                 selfAttention.backward(b, record.selfAttention, to: x, in: work)
             } else {
                 selfAttention.backward(a, record.selfAttention, to: x, in: work)

@@ -47,6 +47,23 @@ public struct LayerNorm: Sendable {
             normalized = work.reserve(Shape(rows, width))
             reciprocals = work.reserve(Shape(rows))
         }
+
+        private init(normalized: TensorView, reciprocals: TensorView) {
+            self.normalized = normalized
+            self.reciprocals = reciprocals
+        }
+
+        /// That of the first `rows` rows alone.
+        func first(_ rows: Int) -> Record {
+            Record(
+                normalized: normalized.rows(0..<rows),
+                reciprocals: TensorView(offset: reciprocals.offset, shape: Shape(rows), type: reciprocals.type))
+        }
+    }
+
+    /// Room for what the gradient of `rows` rows needs.
+    public func reserveRecord(rows: Int, in work: Workspace) -> Record {
+        Record(rows: rows, width: weight.shape.count, in: work)
     }
 
     /// The gradient at the input, from the gradient `g` at the output; `[rows, width]` both.

@@ -32,16 +32,16 @@ public struct MLP: Sendable {
         if let preactivation { first(x, to: preactivation, in: work) }
     }
 
-    /// Adds the gradient that passes through both layers to `x`, `[rows, width]`; `x` may be `g`.
+    /// Writes the gradient that passes through both layers into `x`, or adds it to what `x` holds; `[rows, width]`. `x` may
+    /// be `g`.
     public func backward(
-        _ g: TensorView, preactivation: TensorView, addingTo x: TensorView, in work: Workspace
+        _ g: TensorView, preactivation: TensorView, accumulate: Bool = false, to x: TensorView, in work: Workspace
     ) {
         work.arena.scoped {
             let hidden = work.reserve(preactivation.shape)
-            let inner = work.reserve(preactivation.shape)
             second.backward(g, to: hidden, in: work)
-            work.kernels.geluBackward(hidden, preactivation: preactivation, to: inner, in: work.arena)
-            first.backward(inner, accumulate: true, to: x, in: work)
+            work.kernels.geluBackward(hidden, preactivation: preactivation, to: hidden, in: work.arena)
+            first.backward(hidden, accumulate: accumulate, to: x, in: work)
         }
     }
 }
@@ -86,6 +86,6 @@ public struct FeedForward: Sendable {
     /// The gradient at the input of a recorded pass; `[rows, width]` both, `x` is not `g`.
     public func backward(_ g: TensorView, _ record: Record, to x: TensorView, in work: Workspace) {
         norm.backward(g, record.norm, to: x, in: work)
-        mlp.backward(x, preactivation: record.preactivation, addingTo: x, in: work)
+        mlp.backward(x, preactivation: record.preactivation, accumulate: true, to: x, in: work)
     }
 }

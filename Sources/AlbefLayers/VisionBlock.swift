@@ -8,12 +8,12 @@ import AlbefTensor
 ///   each head after head.
 /// - Source: ViT, arXiv:2010.11929; ALBEF's `vit.py`.
 public struct VisionBlock: Sendable {
-    private let firstNorm: LayerNorm
-    private let queryKeyValue: Linear
-    private let projection: Linear
-    private let secondNorm: LayerNorm
-    private let mlp: MLP
-    private let heads: Int
+    let firstNorm: LayerNorm
+    let queryKeyValue: Linear
+    let projection: Linear
+    let secondNorm: LayerNorm
+    let mlp: MLP
+    let heads: Int
     private let arithmetic: AttentionArithmetic
 
     /// Takes the block's weights below `prefix` (such as `visual_encoder.blocks.3`) from a file.
@@ -29,25 +29,42 @@ public struct VisionBlock: Sendable {
         self.arithmetic = arithmetic
     }
 
-    /// Replaces `x`, `[tokens, width]`, by the block's output.
-    public func callAsFunction(_ x: TensorView, in work: Workspace) {
-        let width = x.columns
+    /// Writes the block's output of `x`, `[tokens, width]`, into `y`, which may be `x`.
+    public func callAsFunction(_ x: TensorView, to y: TensorView, in work: Workspace) {
         work.arena.scoped {
             let middle = work.reserve(x.shape)
             work.arena.scoped {
-                let normalized = work.reserve(x.shape)
-                firstNorm(x, to: normalized, in: work)
-                let joint = work.reserve(Shape(x.rows, 3 * width))
-                queryKeyValue(normalized, to: joint, in: work)
-                let keysValues = KeysValues(
-                    keys: joint.columns(width..<2 * width), values: joint.columns(2 * width..<3 * width), heads: heads,
-                    arithmetic: arithmetic, in: work)
-                keysValues.attend(joint.columns(0..<width), heads: heads, to: normalized, in: work)
-                projection(normalized, residual: x, to: middle, in: work)
+                let joint = work.reserve(Shape(x.rows, 3 * x.columns))
+                attend(x, joint: joint, to: middle, in: work)
             }
             let normalized = work.reserve(x.shape)
             secondNorm(middle, to: normalized, in: work)
-            mlp(normalized, residual: middle, to: x, in: work)
+            mlp(normalized, residual: middle, to: y, in: work)
+        }
+    }
+
+    /// The first half of the block, `x + attention(norm1(x))`, for the first rows.
+    ///
+    /// - Parameters:
+    ///   - x: `[tokens, width]`.
+    ///   - record: Of the norm, filled where given.
+    ///   - joint: `[tokens, 3 · width]`: receives queries, keys and values.
+    ///   - middle: `[rows, width]`, as many of the first tokens as are wanted; a row has the same bytes whatever their number.
+    func attend(
+        _ x: TensorView, record: LayerNorm.Record? = nil, joint: TensorView, to middle: TensorView, in work: Workspace
+    ) {
+        let width = x.columns, rows = 0..<middle.rows
+        work.arena.scoped {
+            let normalized = work.reserve(x.shape)
+            firstNorm(x, record: record, to: normalized, in: work)
+            queryKeyValue(normalized, to: joint, in: work)
+            let keysValues = KeysValues(
+                keys: joint.columns(width..<2 * width), values: joint.columns(2 * width..<3 * width), heads: heads,
+                arithmetic: arithmetic, in: work)
+            // The normalised rows are no longer needed.
+            let context = normalized.rows(rows)
+            keysValues.attend(joint.columns(0..<width).rows(rows), heads: heads, to: context, in: work)
+            projection(context, residual: x.rows(rows), to: middle, in: work)
         }
     }
 }

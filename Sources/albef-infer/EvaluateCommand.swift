@@ -27,8 +27,10 @@ struct EvaluateCommand: ParsableCommand {
     var boxes: String?
     @Option(help: ArgumentHelp("Retrieval: candidates that the matching head ranks (default: at most \(PictureSearch.defaultRerank)).", valueName: "n"))
     var rerank: Int?
-    @Option(help: ArgumentHelp("Grounding: cross-attention layer (default: the model's own).", valueName: "n"))
+    @Option(help: ArgumentHelp("Grounding: cross-attention layer, or block of the image encoder in mode itc (default: the model's own).", valueName: "n"))
     var layer: Int?
+    @Option(help: "Grounding: the score whose heatmap is taken, itm (match score) or itc (similarity).")
+    var mode: GroundingMode?
 
     func validate() throws {
         if let rerank, rerank < 0 { throw ValidationError("--rerank takes 0 or more, found \(rerank).") }
@@ -41,10 +43,11 @@ struct EvaluateCommand: ParsableCommand {
         switch records {
         case .retrieval: (task, taken) = ("retrieval", ["--rerank"])
         case .questions: (task, taken) = ("VQA", ["--answers"])
-        case .grounding: (task, taken) = ("grounding", ["--boxes", "--layer"])
+        case .grounding: (task, taken) = ("grounding", ["--boxes", "--layer", "--mode"])
         }
         let given = [
             ("--answers", answers != nil), ("--boxes", boxes != nil), ("--rerank", rerank != nil), ("--layer", layer != nil),
+            ("--mode", mode != nil),
         ]
         for (option, isGiven) in given where isGiven && !taken.contains(option) {
             throw AlbefError.conflictingInputs(
@@ -67,7 +70,8 @@ struct EvaluateCommand: ParsableCommand {
             result = try evaluator.questions(records, candidates: session.model.answerList(answers.map(readAnswers)))
         case .grounding(let records):
             let proposals = try boxes.map { try ProposalFile(path: $0) }
-            result = try evaluator.grounding(records, proposals: proposals.map { file in { try file.boxes(for: $0) } }, layer: layer)
+            result = try evaluator.grounding(
+                records, proposals: proposals.map { file in { try file.boxes(for: $0) } }, mode: mode ?? .itm, layer: layer)
         }
         if showsProgress { StandardStreams.reportProgress("") }
         if let output { try writeAtomically(result.results.utf8 + [0x0A], to: output) }

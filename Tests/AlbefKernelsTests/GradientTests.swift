@@ -41,6 +41,16 @@ private struct Matrices {
     func add(_ s: Setting) -> Guarded<Float> {
         result(m * n) { alb_add(s.isa, s.threads, m, n, a.start, stride, b.start, stride, $0.start, n) }
     }
+    func l2Normalize(_ s: Setting) -> Guarded<Float> {
+        result(m * n) { alb_l2_normalize_backward(s.isa, s.threads, m, n, a.start, stride, b.start, stride, $0.start, n) }
+    }
+    /// The ids go around the columns; the weights are `column`.
+    func logSoftmax(_ s: Setting) -> Guarded<Float> {
+        let ids = Guarded<Int32>((0..<m).map { Int32($0 * 7 % n) }, .atEnd)
+        return result(m * n) {
+            alb_log_softmax_backward(s.isa, s.threads, m, n, a.start, stride, ids.start, column.start, $0.start, n)
+        }
+    }
     func mean(_ s: Setting) -> Guarded<Float> {
         result(n) { alb_mean_rows(s.isa, s.threads, m, n, a.start, stride, $0.start) }
     }
@@ -67,6 +77,7 @@ struct GradientTests {
             let x = Matrices(m, n, index % 2 == 0 ? .atEnd : .atStart, gap: index % 2, &random)
             var operations: [(String, (Setting) -> Guarded<Float>)] = [
                 ("LayerNorm", x.layerNorm), ("GELU", x.gelu), ("add", x.add), ("mean", x.mean),
+                ("unit length", x.l2Normalize), ("log-softmax", x.logSoftmax),
             ]
             if x.stride == n { operations.append(("softmax", x.softmaxBackward)) }
             if x.stride == n && n > 1 { operations.append(("Grad-CAM", { x.gradCAM($0, heads: m > 1 ? 6 : 1) })) }
@@ -87,6 +98,7 @@ struct GradientTests {
         let setting = Setting(isa: isa, threads: 1)
         let x = Matrices(3, 33, .atEnd, gap: 0, &random)
         let norm = x.layerNorm(setting), gelu = x.gelu(setting), sum = x.add(setting), soft = x.softmaxBackward(setting)
+        let log = x.logSoftmax(setting), ids = Guarded<Int32>([0, 7, 14], .atEnd)
         func check(_ expected: Guarded<Float>, _ run: (Guarded<Float>) -> Void) {
             let dst = Guarded(x.a.array, .atEnd)
             run(dst)
@@ -98,6 +110,7 @@ struct GradientTests {
         check(gelu) { alb_gelu_backward(isa, 1, 3, 33, $0.start, 33, x.b.start, 33, $0.start, 33) }
         check(sum) { alb_add(isa, 1, 3, 33, $0.start, 33, x.b.start, 33, $0.start, 33) }
         check(soft) { alb_softmax_backward(isa, 1, 3, 33, $0.start, x.b.start, 0.125, $0.start) }
+        check(log) { alb_log_softmax_backward(isa, 1, 3, 33, $0.start, 33, ids.start, x.column.start, $0.start, 33) }
     }
 
     @Test("add, mean and Grad-CAM agree with hand-written values")

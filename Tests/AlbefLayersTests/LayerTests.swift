@@ -7,7 +7,7 @@ import Testing
 @testable import AlbefLayers
 
 /// One arena with random rows, for tests that run a layer in two ways.
-private struct Bench {
+struct Bench {
     let work: Workspace
     let kernels: Kernels
 

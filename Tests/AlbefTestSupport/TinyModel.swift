@@ -122,20 +122,26 @@ public struct TinyModel: Sendable {
         }
     }
 
+    /// The random values of a weight, row after row.
+    public func values(of weight: Weight) -> [Float] {
+        var numbers = RandomNumbers(seed: seed &+ weight.name.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
+        let factor = scaled[weight.name] ?? 1
+        let random = numbers.array(weight.shape.reduce(1, *))
+        if weight.form == .plain {
+            let isNorm = weight.name.contains("norm") || weight.name.contains("LayerNorm")
+            let center: Float = isNorm && weight.name.hasSuffix("weight") ? 1 : 0
+            return random.map { (center + 0.2 * $0) * factor }
+        }
+        let scale = factor * (3 / Float(weight.shape[1])).squareRoot() * 1.5
+        return random.map { $0 * scale }
+    }
+
     /// Makes the values of all weights.
     public func parts() -> [Part] {
         weights.map { weight in
-            var numbers = RandomNumbers(seed: seed &+ weight.name.utf8.reduce(5381) { $0 &* 33 &+ UInt64($1) })
             let shape = weight.shape
-            let factor = scaled[weight.name] ?? 1
-            let random = numbers.array(shape.reduce(1, *))
-            if weight.form == .plain {
-                let isNorm = weight.name.contains("norm") || weight.name.contains("LayerNorm")
-                let center: Float = isNorm && weight.name.hasSuffix("weight") ? 1 : 0
-                return .plain(weight.name, random.map { (center + 0.2 * $0) * factor }, shape: shape)
-            }
-            let scale = factor * (3 / Float(shape[1])).squareRoot() * 1.5
-            let values = random.map { $0 * scale }
+            let values = values(of: weight)
+            if weight.form == .plain { return .plain(weight.name, values, shape: shape) }
             if weight.form == .matrix, precision == .int8 {
                 let packed = Kernels.packInt8(values, channels: shape[0], depth: shape[1])!
                 return .matrix(weight.name, .int8(packed.matrix(channels: shape[0], depth: shape[1])))

@@ -143,8 +143,10 @@ struct EvaluationTests {
         }
     }
 
-    @Test("grounding counts peaks inside of boxes and best proposals that overlap by a half", arguments: [nil, 3])
-    func grounding(layer: Int?) throws {
+    @Test(
+        "grounding counts peaks inside of boxes and best proposals that overlap by a half",
+        arguments: [(GroundingMode.itm, nil), (.itm, 3), (.itc, nil), (.itc, 0)] as [(GroundingMode, Int?)])
+    func grounding(mode: GroundingMode, layer: Int?) throws {
         try withSession { session in
             let pictures = try Pictures()
             let expressions = ["a red dog", "the tree on the left", "two cats"]
@@ -152,9 +154,11 @@ struct EvaluationTests {
             var proposals: [String: [[Double]]] = [:]
             for (index, name) in ["b.png", "b.png", "c.png"].enumerated() {
                 let picture = try decodePicture(path: pictures.folder.file(name))
-                let heatmap = try session.ground(
-                    session.encode(picture), session.tinyText(expressions[index], .caption), layer: layer
-                ).heatmap
+                let text = try session.tinyText(expressions[index], .caption)
+                let heatmap =
+                    mode == .itm
+                    ? try session.ground(session.encode(picture), text, layer: layer).heatmap
+                    : try session.groundByFeature(session.prepare(picture), text, block: layer).heatmap
                 let map = heatmap.upsampled(width: picture.width, height: picture.height, kernels: session.kernels)
                 let top = map.indices.max { (map[$0], $1) < (map[$1], $0) } ?? 0
                 let x = top % picture.width, y = top / picture.width
@@ -169,9 +173,9 @@ struct EvaluationTests {
                 throw WrongForm()
             }
             let evaluator = Evaluator(session: session, root: pictures.folder.path)
-            let alone = try evaluator.grounding(referred, layer: layer)
+            let alone = try evaluator.grounding(referred, mode: mode, layer: layer)
             #expect(alone.metrics.map(\.name) == ["peak_in_box"])
-            let result = try evaluator.grounding(referred, proposals: { proposals[$0] ?? [] }, layer: layer)
+            let result = try evaluator.grounding(referred, proposals: { proposals[$0] ?? [] }, mode: mode, layer: layer)
             #expect(result.task == "grounding" && result.cases == 3)
             #expect(abs((result["peak_in_box"] ?? -1) - 200.0 / 3) < 1e-9)
             #expect(abs((result["box_accuracy"] ?? -1) - 100.0 / 3) < 1e-9)

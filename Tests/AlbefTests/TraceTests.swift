@@ -30,14 +30,14 @@ struct TraceTests {
             try #expect(
                 captionTrace(session).tensors.map(\.name) == [
                     "pixels_u8", "pixels", "image_tokens", "image_feature", "input_ids", "text_tokens", "text_feature",
-                    "fusion_tokens", "itm_logits", "mlm_logits", "gradcam",
+                    "fusion_tokens", "itm_logits", "mlm_logits", "gradcam", "itc_gradcam",
                 ])
             try #expect(
                 questionTrace(session).tensors.map(\.name) == [
                     "pixels_u8", "pixels", "image_tokens", "image_feature", "input_ids", "text_tokens", "text_feature",
-                    "fusion_tokens", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores",
+                    "fusion_tokens", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores", "vqa_gradcam",
                 ])
-            let blocks = try captionTrace(session, blocks: true).tensors.map(\.name).dropFirst(11)
+            let blocks = try captionTrace(session, blocks: true).tensors.map(\.name).dropFirst(12)
             #expect(
                 Array(blocks) == (0..<2).map { "visual_encoder.blocks.\($0)" }
                     + (0..<4).map { "text_encoder.encoder.layer.\($0)" })
@@ -53,7 +53,7 @@ struct TraceTests {
                     "pixels_u8 U8 [24, 24, 3]", "pixels F32 [3, 24, 24]", "image_tokens F32 [10, 36]",
                     "image_feature F32 [20]", "input_ids I32 [8]", "text_tokens F32 [8, 40]", "text_feature F32 [20]",
                     "fusion_tokens F32 [8, 40]", "itm_logits F32 [2]", "mlm_logits F32 [8, \(TinyModel.vocabulary.count)]",
-                    "gradcam F32 [8, 3, 3]",
+                    "gradcam F32 [8, 3, 3]", "itc_gradcam F32 [3, 3]",
                 ])
         }
     }
@@ -70,6 +70,8 @@ struct TraceTests {
             #expect(trace.tensor("text_feature")?.floats == text.feature)
             try #expect(trace.tensor("itm_logits")?.floats[1] == session.match(image, text).itmLogit)
             try #expect(trace.tensor("gradcam")?.floats == session.ground(image, text).tokenMaps)
+            let prepared = try PreparedImage(pixels: TinyModel().pixels(), for: session.model)
+            try #expect(trace.tensor("itc_gradcam")?.floats == session.groundByFeature(prepared, text).heatmap.values)
             #expect(trace.tensor("text_encoder.encoder.layer.3")?.floats == trace.tensor("fusion_tokens")?.floats)
 
             let question = try session.tinyText("What color is the dog?", .question)
@@ -77,6 +79,8 @@ struct TraceTests {
             let asked = try questionTrace(session)
             #expect(asked.tensor("vqa_answer_scores")?.floats == answers.map(\.score))
             #expect(asked.tensor("vqa_answer_ids")?.floats == answers.map { Float($0.index) })
+            let best = try session.groundAnswer(image, question, answer: answers[0].answer)
+            #expect(asked.tensor("vqa_gradcam")?.floats == best.tokenMaps)
         }
     }
 

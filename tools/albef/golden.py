@@ -23,7 +23,7 @@ import zstandard
 from torch import Tensor
 
 from albef.data import read_json
-from albef.gradcam import token_heatmaps
+from albef.gradcam import answer_heatmaps, itc_heatmap, token_heatmaps
 from albef.image import load_pixels, normalize_pixels
 from albef.loading import Loaded, load_model
 from albef.text import normalize_caption, normalize_question, pad
@@ -144,7 +144,7 @@ def tensors_of(loaded: Loaded, root: Path, example: Example) -> dict[str, Tensor
         return out | _masked_tensors(loaded, image_tokens[0], example)
     if loaded.task in ("entailment", "nlvr"):
         return out | _sentence_tensors(loaded, torch.cat(image_tokens), example)
-    return out | _caption_tensors(loaded, image_tokens[0], example)
+    return out | _caption_tensors(loaded, pixels[0], image_tokens[0], example)
 
 
 def _question_tensors(loaded: Loaded, image_tokens: Tensor, example: Example) -> dict[str, Tensor]:
@@ -155,13 +155,17 @@ def _question_tensors(loaded: Loaded, image_tokens: Tensor, example: Example) ->
     answer_ids, answer_mask = pad([tokenizer.encode(answer + "[SEP]") for answer in loaded.answers or []])
     k = min(SCORED_ANSWERS, len(answer_ids))
     first, ranked, scores = model.rank_answers(states, torch.ones_like(ids), answer_ids, answer_mask, k)
+    best = slice(int(ranked[0, 0]), int(ranked[0, 0]) + 1)
+    length = int(answer_mask[best].sum())
+    maps = answer_heatmaps(model, image_tokens, ids, None, answer_ids[best, :length], answer_mask[best, :length])
     return {
         "input_ids": ids[0].int(), "text_tokens": text_tokens[0], "fusion_tokens": states[0],
         "vqa_first_logits": first[0], "vqa_answer_ids": ranked[0].int(), "vqa_answer_scores": scores[0],
+        "vqa_gradcam": maps[0],
     }  # fmt: skip
 
 
-def _caption_tensors(loaded: Loaded, image_tokens: Tensor, example: Example) -> dict[str, Tensor]:
+def _caption_tensors(loaded: Loaded, pixels: Tensor, image_tokens: Tensor, example: Example) -> dict[str, Tensor]:
     model, config = loaded.model, loaded.model.config
     longest = min(CAPTION_TOKENS, config.max_positions)
     ids = torch.tensor([loaded.tokenizer.encode(normalize_caption(example.text, config.max_words), longest)])
@@ -174,6 +178,7 @@ def _caption_tensors(loaded: Loaded, image_tokens: Tensor, example: Example) -> 
     if loaded.task == "pretrain":
         out["mlm_logits"] = model.text_encoder.cls(states)[0]
     out["gradcam"] = token_heatmaps(model, image_tokens, ids, None)[0]
+    out["itc_gradcam"] = itc_heatmap(model, pixels, ids, None)[0]
     return out
 
 

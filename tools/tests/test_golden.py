@@ -28,8 +28,8 @@ PIECES = vocabulary.PATH.read_text().splitlines()
 ORDER = (
     "pixels_u8", "pixels", "image_tokens", "pixels_u8_left", "pixels_left", "image_tokens_left", "pixels_u8_right",
     "pixels_right", "image_tokens_right", "image_feature", "input_ids", "text_tokens", "text_feature", "fusion_tokens",
-    "itm_logits", "mlm_logits", "gradcam", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores",
-    "entailment_logits", "nlvr_logits",
+    "itm_logits", "mlm_logits", "gradcam", "itc_gradcam", "vqa_first_logits", "vqa_answer_ids", "vqa_answer_scores",
+    "vqa_gradcam", "entailment_logits", "nlvr_logits",
 )  # fmt: skip
 SHIPPED_MODELS = sorted(path.parent.name for path in (ROOT / "models").glob("*/model.safetensors"))
 TYPES = {

@@ -26,6 +26,7 @@ from albef.evaluation.sentences import evaluate_assignment, evaluate_sentences
 from albef.image import normalize_pixels
 from albef.model import EntailmentModel, NLVRModel, NLVRPretrainModel
 from albef.text import Tokenizer
+from albef.train.frozen import RememberedTokens, remembers
 from albef.world import vocabulary
 
 TOKENIZER = Tokenizer.from_file(vocabulary.PATH)
@@ -129,6 +130,35 @@ def test_accuracy_counts_the_best_class_of_each_sentence_alone(task, root):
         assert found["b"] == pytest.approx(50 * (right[1] + right[3])), "blue and black are of one kind"
     alone = evaluate_sentences(model, TOKENIZER, root, f"{task}_val.json", limit=1)
     assert alone["accuracy"] == 100 * right[0]
+
+
+def test_a_frozen_encoder_sees_each_picture_once_and_the_loss_is_the_same(root):
+    torch.manual_seed(3)
+    model = NLVRModel(r.tiny_config(vocab_size=PIECES, text_layers=6), twins=False, dropout=0.0)
+    assert not remembers(model)
+    model.visual_encoder.requires_grad_(False)
+    assert remembers(model) and not remembers(NLVRModel(r.tiny_config(text_layers=6)))
+    items = read_nlvr(root, ["nlvr_val.json"], TOKENIZER, 30)
+    pictures = Pictures(root, pictures_of(items), 16)
+    seen = []
+
+    def encode(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(len(pixels))
+        return model.visual_encoder(pixels)
+
+    # Room for five pictures of 17 tokens of 24 float32 numbers.
+    remembered = RememberedTokens(encode, normalize_pixels, most_bytes=5 * 17 * 24 * 4 + 100)
+    for part in (items[:2], items[:4], items, items):
+        raw, ids, mask, rows, labels = collate(part, pictures)
+        tokens = remembered(raw)
+        torch.testing.assert_close(tokens, model.visual_encoder(normalize_pixels(raw)), atol=1e-6, rtol=0)
+        known = model(tokens, ids, mask, labels, 0.0, rows)["classification"]
+        whole = model(normalize_pixels(raw), ids, mask, labels, 0.0, rows)["classification"]
+        torch.testing.assert_close(known, whole, atol=1e-6, rtol=0)
+    assert seen == [3, 2, 1, 1]
+    model.train()
+    known.backward()
+    assert model.visual_encoder.pos_embed.grad is None and model.cls_head[0].weight.grad is not None
 
 
 def test_text_assignment_is_measured_on_the_same_pairs_every_time(root):

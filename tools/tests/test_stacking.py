@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from albef.checkpoint import load_student, student_tensors
+from albef.checkpoint import student_tensors
+from albef.conversion import convert
+from albef.load_report import load_student
 from albef.model import PretrainModel
 from albef.model.config import ModelConfig
 from albef.stacking import stack_layers
@@ -23,7 +25,7 @@ def test_new_layers_are_copies_of_the_last_one_and_the_model_loads(layers):
     tensors = student_tensors(small)
     stacked = stack_layers(tensors, layers)
     deep = PretrainModel(ModelConfig(**SHAPE, text_layers=layers), twins=False, cls_id=2, mask_id=4)
-    load_student(deep, stacked)
+    load_student(deep, convert(stacked, "pretrain", deep.config))
     for number in range(2, layers):
         for (name, old), new in zip(
             small.bert.encoder.layer[1].named_parameters(), deep.bert.encoder.layer[number].parameters(), strict=True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import os
 import signal
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from albef.model import PretrainModel, VQAModel
 from albef.model.recompute import Recomputable, recompute_blocks
 from albef.processes import Processes
 from albef.train.__main__ import main
-from albef.train.heatmaps import overlay
+from albef.train.heatmaps import draw_heatmaps, overlay
 from albef.train.loop import Length, Pace, Run
 from albef.train.progress import Progress, duration
 from albef.train.state import read_position
@@ -74,11 +76,16 @@ def test_official_rates_follow_epochs_and_stay_inside_them(world, tmp_path):
     assert rates == [f"{rate:.2e}" for rate in expected for _ in range(10)]
 
 
-def test_a_run_by_the_clock_ends_and_says_so(world, tmp_path):
+def test_a_run_by_the_clock_ends_and_says_so(world, tmp_path, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr("albef.train.loop.time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
     config = w.write_config(tmp_path / "c.json", "retrieval", epochs=1)
     assert main(w.command(world, config, tmp_path / "run", "retrieval", "--minutes", 0.02)) == 0
-    last = w.log(tmp_path / "run")[-1]
-    assert last["minutes"] >= 0.02 and last["finished"] > 10, "it goes on beyond the configuration's one epoch"
+    lines = w.log(tmp_path / "run")
+    assert 0.02 <= lines[-1]["minutes"] < 0.03
+    assert lines[-1]["finished"] > 10, "it goes on beyond the configuration's one epoch"
+    rates = [float(line["lr"]) for line in lines if "rate" in line]
+    assert rates[-1] < 0.3 * max(rates), "rates follow the clock"
 
 
 def build(world, tmp_path, task="retrieval", **changes) -> Run:
@@ -212,6 +219,15 @@ def test_tensorboard_holds_curves_and_heatmaps(world, tmp_path):
     assert [event.step for event in events.Scalars("loss/ita")] == [1, 2, 3, 4]
     pictures = [tag for tag in events.Tags()["images"] if tag.startswith("heatmap/00.png")]
     assert len(pictures) == 1 and events.Images(pictures[0])[-1].width == 192
+
+
+@pytest.mark.parametrize(("task", "shown"), [("vqa", 4), ("grounding", 4), ("entailment", 0)])
+def test_heatmaps_of_validation_cases(task, shown, world, tmp_path):
+    built = build(world, tmp_path, task).task
+    drawn = draw_heatmaps(built)
+    assert len(drawn) == shown and all(picture.shape == (192, 192, 3) for picture in drawn.values())
+    if task == "vqa":
+        assert all(tag.split("? ")[1] in ("yes", "no", "red") for tag in drawn), "question and best answer"
 
 
 def test_asking_for_tensorboard_without_the_package_is_an_error(world, tmp_path, monkeypatch, capsys):

@@ -60,7 +60,7 @@ def forked(arguments: list[str], cache) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join(240)
         assert worker.exitcode == 0
 
 

@@ -50,6 +50,32 @@ static void softmax_backward(size_t n, const float *dp, const float *p, float sc
     }
 }
 
+static void l2_normalize_backward(size_t n, const float *g, const float *x, float *dst) {
+    float length = sqrtf(alb_r16_dot_avx2(x, x, n));
+    length = length > ALB_SHORTEST ? length : ALB_SHORTEST;
+    const __m256 lengths = _mm256_set1_ps(length);
+    for (size_t i = 0; i < n; i += 8) {
+        const __m256i m = mask_from(i, n);
+        _mm256_maskstore_ps(dst + i, m, _mm256_div_ps(_mm256_maskload_ps(x + i, m), lengths));
+    }
+    const __m256 along = _mm256_set1_ps(alb_r16_dot_avx2(g, dst, n));
+    for (size_t i = 0; i < n; i += 8) {
+        const __m256i m = mask_from(i, n);
+        const __m256 across = _mm256_fnmadd_ps(along, _mm256_maskload_ps(dst + i, m), _mm256_maskload_ps(g + i, m));
+        _mm256_maskstore_ps(dst + i, m, _mm256_div_ps(across, lengths));
+    }
+}
+
+static void log_softmax_backward(size_t n, const float *p, size_t id, float weight, float *dst) {
+    const __m256 f = _mm256_set1_ps(-weight);
+    for (size_t i = 0; i < n; i += 8) {
+        const __m256i m = mask_from(i, n);
+        _mm256_maskstore_ps(dst + i, m, _mm256_mul_ps(_mm256_maskload_ps(p + i, m), f));
+    }
+    dst[id] = 0;
+    dst[id] = -alb_r16_sum_avx2(dst, n);
+}
+
 static void grad_cam(size_t n, size_t heads, size_t stride, const float *p, const float *dp, float *dst) {
     for (size_t i = 0; i < n; i += 8) {
         const __m256i m = mask_from(i, n);
@@ -81,6 +107,7 @@ static void mean_rows(size_t n, size_t rows, size_t stride, const float *x, floa
 ALB_TARGET_END
 
 const alb_gradients_variant_entry alb_gradients__avx2 = {
-    ALB_ISA_AVX2, layer_norm_backward, gelu_backward, softmax_backward, grad_cam, add, mean_rows};
+    ALB_ISA_AVX2, layer_norm_backward, gelu_backward, softmax_backward, l2_normalize_backward, log_softmax_backward,
+    grad_cam, add, mean_rows};
 
 #endif

@@ -50,6 +50,32 @@ static void softmax_backward(size_t n, const float *dp, const float *p, float sc
     }
 }
 
+static void l2_normalize_backward(size_t n, const float *g, const float *x, float *dst) {
+    float length = sqrtf(alb_r16_dot_avx512(x, x, n));
+    length = length > ALB_SHORTEST ? length : ALB_SHORTEST;
+    const __m512 lengths = _mm512_set1_ps(length);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 m = alb_mask_avx512(n - i);
+        _mm512_mask_storeu_ps(dst + i, m, _mm512_div_ps(_mm512_maskz_loadu_ps(m, x + i), lengths));
+    }
+    const __m512 along = _mm512_set1_ps(alb_r16_dot_avx512(g, dst, n));
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 m = alb_mask_avx512(n - i);
+        const __m512 across = _mm512_fnmadd_ps(along, _mm512_maskz_loadu_ps(m, dst + i), _mm512_maskz_loadu_ps(m, g + i));
+        _mm512_mask_storeu_ps(dst + i, m, _mm512_div_ps(across, lengths));
+    }
+}
+
+static void log_softmax_backward(size_t n, const float *p, size_t id, float weight, float *dst) {
+    const __m512 f = _mm512_set1_ps(-weight);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 m = alb_mask_avx512(n - i);
+        _mm512_mask_storeu_ps(dst + i, m, _mm512_mul_ps(_mm512_maskz_loadu_ps(m, p + i), f));
+    }
+    dst[id] = 0;
+    dst[id] = -alb_r16_sum_avx512(dst, n);
+}
+
 static void grad_cam(size_t n, size_t heads, size_t stride, const float *p, const float *dp, float *dst) {
     for (size_t i = 0; i < n; i += 16) {
         const __mmask16 m = alb_mask_avx512(n - i);
@@ -81,6 +107,7 @@ static void mean_rows(size_t n, size_t rows, size_t stride, const float *x, floa
 ALB_TARGET_END
 
 const alb_gradients_variant_entry alb_gradients__avx512vnni = {
-    ALB_ISA_AVX512VNNI, layer_norm_backward, gelu_backward, softmax_backward, grad_cam, add, mean_rows};
+    ALB_ISA_AVX512VNNI, layer_norm_backward, gelu_backward, softmax_backward, l2_normalize_backward, log_softmax_backward,
+    grad_cam, add, mean_rows};
 
 #endif

@@ -25,6 +25,20 @@ static void softmax_backward(size_t n, const float *dp, const float *p, float sc
     for (size_t i = 0; i < n; i++) dst[i] = (p[i] * (dp[i] - sum)) * scale;
 }
 
+static void l2_normalize_backward(size_t n, const float *g, const float *x, float *dst) {
+    float length = sqrtf(alb_r16_dot(x, x, n));
+    length = length > ALB_SHORTEST ? length : ALB_SHORTEST;
+    for (size_t i = 0; i < n; i++) dst[i] = x[i] / length;
+    const float along = alb_r16_dot(g, dst, n);
+    for (size_t i = 0; i < n; i++) dst[i] = fmaf(-along, dst[i], g[i]) / length;
+}
+
+static void log_softmax_backward(size_t n, const float *p, size_t id, float weight, float *dst) {
+    for (size_t i = 0; i < n; i++) dst[i] = p[i] * -weight;
+    dst[id] = 0;
+    dst[id] = -alb_r16_sum(dst, n);
+}
+
 static void grad_cam(size_t n, size_t heads, size_t stride, const float *p, const float *dp, float *dst) {
     for (size_t i = 0; i < n; i++) {
         float sum = 0;
@@ -46,4 +60,5 @@ static void mean_rows(size_t n, size_t rows, size_t stride, const float *x, floa
 }
 
 const alb_gradients_variant_entry alb_gradients__scalar = {
-    ALB_ISA_SCALAR, layer_norm_backward, gelu_backward, softmax_backward, grad_cam, add, mean_rows};
+    ALB_ISA_SCALAR, layer_norm_backward, gelu_backward, softmax_backward, l2_normalize_backward, log_softmax_backward,
+    grad_cam, add, mean_rows};

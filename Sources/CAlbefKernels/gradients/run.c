@@ -25,6 +25,7 @@ enum { MEAN_COLUMNS = 256 };
 typedef struct {
     const alb_gradients_variant_entry *variant;
     const float *a, *b, *reciprocals, *weight;
+    const int32_t *ids;
     float *dst;
     size_t a_row, b_row, dst_row, rows, columns, heads;
     float scale;
@@ -74,6 +75,37 @@ void alb_softmax_backward(
     alb_isa isa, int threads, size_t rows, size_t columns, const float *dp, const float *p, float scale, float *dst) {
     job j = {.variant = pick(isa), .a = dp, .b = p, .dst = dst, .columns = columns, .scale = scale};
     alb_parallel_for(threads, rows, alb_grain(columns, 16384), softmax_rows, &j);
+}
+
+static void l2_normalize_rows(void *context, size_t begin, size_t end, int worker) {
+    (void)worker;
+    const job *j = context;
+    for (size_t i = begin; i < end; i++)
+        j->variant->l2_normalize_backward(j->columns, j->a + i * j->a_row, j->b + i * j->b_row, j->dst + i * j->dst_row);
+}
+
+void alb_l2_normalize_backward(
+    alb_isa isa, int threads, size_t rows, size_t columns, const float *g, size_t g_row, const float *x, size_t x_row,
+    float *dst, size_t dst_row) {
+    job j = {.variant = pick(isa), .a = g, .a_row = g_row, .b = x, .b_row = x_row, .dst = dst, .dst_row = dst_row,
+             .columns = columns};
+    alb_parallel_for(threads, rows, alb_grain(columns, 16384), l2_normalize_rows, &j);
+}
+
+static void log_softmax_rows(void *context, size_t begin, size_t end, int worker) {
+    (void)worker;
+    const job *j = context;
+    for (size_t i = begin; i < end; i++)
+        j->variant->log_softmax_backward(
+            j->columns, j->a + i * j->a_row, (size_t)j->ids[i], j->weight[i], j->dst + i * j->dst_row);
+}
+
+void alb_log_softmax_backward(
+    alb_isa isa, int threads, size_t rows, size_t columns, const float *p, size_t p_row, const int32_t *ids,
+    const float *weights, float *dst, size_t dst_row) {
+    job j = {.variant = pick(isa), .a = p, .a_row = p_row, .ids = ids, .weight = weights, .dst = dst, .dst_row = dst_row,
+             .columns = columns};
+    alb_parallel_for(threads, rows, alb_grain(columns, 32768), log_softmax_rows, &j);
 }
 
 static void cam_rows(void *context, size_t begin, size_t end, int worker) {

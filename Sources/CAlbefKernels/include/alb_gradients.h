@@ -1,4 +1,4 @@
-/// The pieces of Grad-CAM's backward pass that are no products, and the class activation map itself. All float; a row is
+/// The pieces of Grad-CAM's backward passes that are no products, and the class activation map itself. All float; a row is
 /// independent of every other row. Strides count floats between rows.
 ///
 /// Bits: equal on every ISA and for every number of threads. Reads and writes: no byte outside of the operands.
@@ -8,6 +8,7 @@
 #include "alb_isa.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /// The gradient at a LayerNorm's input, row by row, with h = g * weight and n = columns:
 ///
@@ -40,6 +41,30 @@ void alb_gelu_backward(
 void alb_softmax_backward(
     alb_isa isa, int threads, size_t rows, size_t columns, const float *_Nonnull dp, const float *_Nonnull p, float scale,
     float *_Nonnull dst);
+
+/// The gradient at the input x of `x / max(|x|, 1e-12)`, for rows that are longer than that:
+///
+///     length = max(sqrt(R16(x . x, by fmaf)), 1e-12);  u = x / length;  along = R16(g . u, by fmaf)
+///     dst = fmaf(-along, u, g) / length
+///
+/// @param dst  Overlaps neither g nor x.
+void alb_l2_normalize_backward(
+    alb_isa isa, int threads, size_t rows, size_t columns, const float *_Nonnull g, size_t g_row, const float *_Nonnull x,
+    size_t x_row, float *_Nonnull dst, size_t dst_row);
+
+/// The gradient at the logits of `weight * log softmax(logits)[id]`, from the probabilities p = softmax(logits):
+///
+///     dst_j = p_j * -weight, dst_id = +0;  then  dst_id = -R16(dst)
+///
+/// The id's entry is that of the others with its sign changed, since weight * (1 - p_id) would lose all digits where p_id
+/// is close to 1: a sure answer has the smallest gradient, and is the one that people ask about.
+///
+/// @param ids      (rows), each in 0...columns-1.
+/// @param weights  (rows).
+/// @param dst      May be p.
+void alb_log_softmax_backward(
+    alb_isa isa, int threads, size_t rows, size_t columns, const float *_Nonnull p, size_t p_row,
+    const int32_t *_Nonnull ids, const float *_Nonnull weights, float *_Nonnull dst, size_t dst_row);
 
 /// The class activation map of an attention, without its first key (the image's CLS):
 ///

@@ -48,10 +48,14 @@ class SentenceClassifier(nn.Module, Momentum):
         """[B, T, D]: the whole encoder over sentences [B, T] and their pictures, numbered by ``rows`` [B, pictures]."""
         return self.text_encoder.multi_modal(ids, mask, image_tokens, rows.unbind(1))
 
-    def logits(self, pixels: Tensor, ids: Tensor, mask: Tensor | None, rows: Tensor | None = None) -> Tensor:
-        """[B, classes]. Each of the pictures [P, 3, R, R] is encoded once; ``rows`` [B, pictures] says who needs it."""
+    def logits(self, pictures: Tensor, ids: Tensor, mask: Tensor | None, rows: Tensor | None = None) -> Tensor:
+        """[B, classes]. Each of the ``pictures`` is encoded once; ``rows`` [B, pictures] says which sentence needs it.
+
+        Pictures are pixels [P, 3, R, R], or image tokens [P, S, D] where they are known already.
+        """
         rows = self.rows_of(len(ids), ids.device) if rows is None else rows
-        return full_precision(self.cls_head(self.states(self.visual_encoder(pixels), ids, mask, rows)[:, 0]))
+        image_tokens = pictures if pictures.dim() == 3 else self.visual_encoder(pictures)
+        return full_precision(self.cls_head(self.states(image_tokens, ids, mask, rows)[:, 0]))
 
     @torch.no_grad()
     def teacher_logits(self, pixels: Tensor, ids: Tensor, mask: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -61,15 +65,15 @@ class SentenceClassifier(nn.Module, Momentum):
         return full_precision(self.cls_head_m(states[:, 0]))
 
     def forward(
-        self, pixels: Tensor, ids: Tensor, mask: Tensor, labels: Tensor, alpha: float, rows: Tensor | None = None
+        self, pictures: Tensor, ids: Tensor, mask: Tensor, labels: Tensor, alpha: float, rows: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """(1 - alpha) cross-entropy + alpha distillation over a batch with ``labels`` [B]."""
-        logits = self.logits(pixels, ids, mask, rows)
+        """(1 - alpha) cross-entropy + alpha distillation over a batch with ``labels`` [B]; the teacher needs pixels."""
+        logits = self.logits(pictures, ids, mask, rows)
         loss = F.cross_entropy(logits, labels)
         if hasattr(self, "visual_encoder_m"):
             self.update_twins()
         if alpha > 0:
-            targets = self.teacher_logits(pixels, ids, mask, rows).softmax(1)
+            targets = self.teacher_logits(pictures, ids, mask, rows).softmax(1)
             loss = (1 - alpha) * loss + alpha * soft_cross_entropy(logits, targets)
         return {"classification": loss}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,18 +32,27 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with one fused projection laid out [3][heads][d]."""
+    """Multi-head self-attention with one fused projection laid out [3][heads][d].
+
+    ``recorded`` keeps the probabilities [B, H, T, T] when ``record`` is set.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.record = False
+        self.recorded: Tensor | None = None
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = attend(q, k, v)
+        if self.record:
+            self.recorded = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
+            mixed = self.recorded @ v
+        else:
+            mixed = attend(q, k, v)
         return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
 

@@ -36,6 +36,7 @@ from albef.records import (
     read_records,
 )
 from albef.text import Tokenizer
+from albef.train.frozen import RememberedTokens, remembers
 from albef.train.settings import Settings, read_settings
 from albef.train.settings_file import SettingsError
 
@@ -221,11 +222,14 @@ class _SentenceTask(Task):
             items, pictures, settings.batch_size, settings.sentences_per_picture, self.seed
         )
         options = {key: value for key, value in self.options.items() if key != "cls_id"}
-        return self.model_type(self.config, twins=settings.alpha > 0, **options), batches
+        model = self.model_type(self.config, twins=settings.alpha > 0, **options)
+        self.remembered = RememberedTokens(model.visual_encoder, self.pixels)
+        return model, batches
 
     def losses(self, batch, alpha):
         raw, ids, mask, rows, labels = batch
-        return self.model(self.pixels(raw), ids, mask, labels, alpha, rows)
+        pictures = self.remembered(raw) if remembers(self.model) else self.pixels(raw)
+        return self.model(pictures, ids, mask, labels, alpha, rows)
 
     def validate(self) -> dict[str, float]:
         settings = self.settings

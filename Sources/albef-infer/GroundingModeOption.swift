@@ -1,0 +1,4 @@
+import Albef
+import ArgumentParser
+
+extension GroundingMode: ExpressibleByArgument {}
