@@ -73,7 +73,7 @@ RETRIEVAL_RECORD = (IMAGE, CAPTION)
 GROUNDING_RECORD = (IMAGE, EXPRESSION, BOX)
 QUESTION_RECORD = (IMAGE, QUESTION, QUESTION_ID, ANSWER, KIND)
 ENTAILMENT_RECORD = (IMAGE, SENTENCE, one_of("label", ("contradiction", "neutral", "entailment")), KIND)
-NLVR_RECORD = (PICTURE_PAIR, SENTENCE, one_of("label", ("True", "False")), KIND)
+NLVR_RECORD = (PICTURE_PAIR, SENTENCE, Field("label", is_text, 'a text: "True", or another that means false'), KIND)
 
 
 def read_json(path: str | Path) -> Any:

@@ -9,6 +9,7 @@ import statement_reader
 import world_reader as reader
 
 from albef.world import entailment, pairs, statements
+from albef.world.__main__ import main
 from albef.world.dataset import choose_attempts, describe
 from albef.world.scene import HELD_OUT, sample
 
@@ -105,3 +106,12 @@ def test_the_given_share_of_captions_is_of_other_pictures(made, share):
         total += len(right)
     # A caption of another picture may read the same.
     assert share - 0.06 < wrong / total < share + 0.03 or wrong / total == share == 0
+
+
+@pytest.mark.parametrize("noise", ["-0.1", "1.5", "nan"])
+def test_a_share_of_wrong_captions_is_between_none_and_all(noise, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["world", "--output", str(tmp_path / "world"), f"--noise={noise}"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2 and "--noise: found" in capsys.readouterr().err
+    assert not (tmp_path / "world").exists()
