@@ -76,6 +76,42 @@ def test_official_rates_follow_epochs_and_stay_inside_them(world, tmp_path):
     assert rates == [f"{rate:.2e}" for rate in expected for _ in range(10)]
 
 
+def test_an_official_configuration_trains_as_it_is_written(world, tmp_path):
+    """Only the sizes are small; the picture folder is the official file's."""
+    bert = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "fusion_layer": 1, "intermediate_size": 32}
+    (tmp_path / "bert.json").write_text(json.dumps(bert | {"max_position_embeddings": 16, "hidden_dropout_prob": 0.1}))
+    config = tmp_path / "c.yaml"
+    config.write_text(f"""
+train_file: ['retrieval_train.json']
+val_file: 'retrieval_val.json'
+image_root: '{world}'
+bert_config: 'bert.json'
+image_res: 8
+batch_size_train: 4
+queue_size: 16
+momentum: 0.9
+vision_width: 8
+embed_dim: 4
+temp: 0.07
+k_test: 4
+alpha: 0.4
+distill: True
+warm_up: True
+optimizer: {{opt: adamW, lr: 1e-3, weight_decay: 0.02}}
+schedular: {{sched: cosine, lr: 1e-3, epochs: 2, min_lr: 1e-4, decay_rate: 1, warmup_lr: 1e-5, warmup_epochs: 1,
+             cooldown_epochs: 0}}
+model: {{patch_size: 4, vision_layers: 1, vision_heads: 2}}
+""")
+    assert main(w.command(world, config, tmp_path / "run", "retrieval")) == 0
+    lines = w.log(tmp_path / "run")
+    rates = [line["lr"] for line in lines if "rate" in line]
+    assert rates == ["1.00e-05"] * 10 + ["5.50e-04"] * 10
+    assert set(lines[-1]["validation"]) == {"itc_txt_r1", "itc_img_r1", "txt_r1", "img_r1"}
+    found = w.state(tmp_path / "run")
+    assert found["model/queue_ptr"].item() == 20 * 4 % 16
+    assert not np.array_equal(found["model/vision_proj.weight"], found["model/vision_proj_m.weight"])
+
+
 def test_a_run_by_the_clock_ends_and_says_so(world, tmp_path, monkeypatch):
     ticks = itertools.count()
     monkeypatch.setattr("albef.train.loop.time", SimpleNamespace(monotonic=lambda: next(ticks) / 100))
