@@ -36,6 +36,29 @@ struct UnnamedTemporaryTests {
         #expect((mode ?? 0) & 0o600 == 0o600)
     }
 
+    @Test("a file that is ended without a name can be read, and leaves what stands at its path")
+    func withoutName() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "albef-nameless-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appending(path: "target").path
+        try writeAtomically([1, 2], to: path)
+        for size in [3, 1 << 20] {
+            let writer = try AtomicFileWriter(path: path)
+            let content = (0..<size).map { UInt8(truncatingIfNeeded: $0 / 5) }
+            try writer.write(content)
+            let file = try writer.commitWithoutName()
+            #expect(throws: FileError.self) { try writer.write([1]) }
+            #expect(throws: FileError.self) { try writer.commitWithoutName() }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["target"])
+            #expect(file.copy(at: 0, count: size) == content)
+            file.releasePages()
+            #expect(file.copy(at: 0, count: size) == content)
+        }
+        #expect(try readFile(path, limit: 9) == [1, 2])
+        #expect(throws: FileError.self) { try AtomicFileWriter(path: path).commitWithoutName() }
+    }
+
     @Test("pages that were given back are read again, and a digest does not depend on them")
     func releasedPages() throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "albef-pages-\(UUID().uuidString)").path
