@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from albef.model.config import ModelConfig
@@ -98,5 +98,18 @@ def save_checkpoint(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    save_file(student_tensors(model), temporary, metadata)
+    temporary.write_bytes(with_sorted_metadata(save(student_tensors(model), metadata)))
     temporary.rename(path)
+
+
+def with_sorted_metadata(content: bytes) -> bytes:
+    """The same safetensors file with its metadata in the order of their keys: the library writes them in a random one.
+
+    Equal runs then end with equal files, and digests of files mean something.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items()))} | header
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight, as the library aligns them
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import reference as r
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 
-from albef.checkpoint import read_checkpoint, save_checkpoint, save_official
+from albef.checkpoint import read_checkpoint, save_checkpoint, save_official, with_sorted_metadata
 from albef.convert import main
 from albef.loading import load_model
 from albef.model import NLVRModel, NLVRPretrainModel, PretrainModel
@@ -70,3 +72,16 @@ def test_a_file_that_does_not_fit_ends_with_one_line(official, tmp_path, capsys)
     assert "layer.1.output.dense.bias" in torn
     assert "do not tell the model's shape" in other
     assert "none.pth" in none
+
+
+def test_one_model_is_written_with_the_same_bytes_each_time(tmp_path):
+    torch.manual_seed(4)
+    tensors = {"a": torch.randn(3, 5), "b": torch.arange(7)}
+    metadata = {f"key {number}": "ä" * number for number in range(9)}
+    written = {with_sorted_metadata(save(tensors, dict(sorted(metadata.items(), reverse=turn % 2 == 0)))) for turn in range(8)}
+    assert len(written) == 1
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(written.pop())
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata() == metadata and set(file.keys()) == set(tensors)
+        assert all(torch.equal(file.get_tensor(name), tensor) for name, tensor in tensors.items())
