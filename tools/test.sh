@@ -24,7 +24,8 @@ binaries=$(swift build -c release --show-bin-path)
 say "shipped models against their golden fixtures: bounds, and recorded bytes on every instruction set"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for model in pretrain retrieval vqa entailment nlvr; do
+for folder in models/*/; do
+    model=$(basename "$folder")
     for precision in float32 int8; do
         echo "-- $model, $precision"
         "$binaries/albef-export" "models/$model/model.safetensors" -o "$work/$model-$precision.albef" \

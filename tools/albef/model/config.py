@@ -66,7 +66,7 @@ class ModelConfig:
 def small_config(vocab_size: int) -> ModelConfig:
     """The shape of the small models that are trained on the small world: about two million parameters."""
     return ModelConfig(
-        image_size=64, patch_size=8, vision_width=128, vision_layers=4, vision_heads=4, text_width=128, text_layers=4,
+        image_size=64, patch_size=8, vision_width=128, vision_layers=4, vision_heads=4, text_width=128, text_layers=5,
         fusion_layer=2, text_heads=4, embed_dim=64, vocab_size=vocab_size, max_positions=64, decoder_layers=2,
-        gradcam_layer=2, max_words=30,
+        gradcam_layer=3, max_words=30,
     )  # fmt: skip
