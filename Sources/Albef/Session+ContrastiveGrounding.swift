@@ -30,7 +30,7 @@ extension Session {
     ///   - block: nil for the model's `gradcam_layer`, or its last block if there are fewer.
     /// - Throws: ``AlbefError/blockOutOfRange(found:valid:)``, ``AlbefError/missingHead(path:head:tensor:)``,
     ///   ``AlbefError/nonFinite(stage:)``.
-    /// - Source: ALBEF, `VL_ITC` of its `visualization.ipynb` and `Grounding.py --mode itc`.
+    /// - Source: ALBEF, arXiv:2107.07651, its `Grounding.py` with `--gradcam_mode itc`.
     public func groundByFeature(_ image: PreparedImage, _ text: EncodedText, block: Int? = nil) throws(AlbefError)
         -> ContrastiveGrounding
     {

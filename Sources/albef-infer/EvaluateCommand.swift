@@ -27,7 +27,10 @@ struct EvaluateCommand: ParsableCommand {
     var boxes: String?
     @Option(help: ArgumentHelp("Retrieval: candidates that the matching head ranks (default: at most \(PictureSearch.defaultRerank)).", valueName: "n"))
     var rerank: Int?
-    @Option(help: ArgumentHelp("Grounding: cross-attention layer, or block of the image encoder in mode itc (default: the model's own).", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Grounding: cross-attention layer, or block of the image encoder in mode itc (default: the model's own).",
+            valueName: "n"))
     var layer: Int?
     @Option(help: "Grounding: the score whose heatmap is taken, itm (match score) or itc (similarity).")
     var mode: GroundingMode?

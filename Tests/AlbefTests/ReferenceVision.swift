@@ -36,7 +36,8 @@ struct ReferenceVision {
                     })
             }
         }
-        return sum([vector("visual_encoder.cls_token")] + linear("visual_encoder.patch_embed.proj", patches), weights["visual_encoder.pos_embed"]!)
+        let rows = [vector("visual_encoder.cls_token")] + linear("visual_encoder.patch_embed.proj", patches)
+        return sum(rows, weights["visual_encoder.pos_embed"]!)
     }
 
     /// The output of a block, and the class token's attention in each head.

@@ -45,17 +45,28 @@ def convert(tensors: dict[str, Tensor], task: str, config: ModelConfig) -> Conve
 
     Positions are interpolated. In pre-training names stay. Elsewhere the text encoder loses its ``bert.``; VQA's answer
     decoder starts from fusion layers, embeddings and language head; for NLVR2 and its text assignment each fusion layer
-    of a one-picture encoder makes a pair. A checkpoint of the task itself passes unchanged.
+    of a one-picture encoder makes a pair. A checkpoint of the task itself passes unchanged. A classifier over other classes is
+    left behind.
     """
     out = Conversion(given=list(tensors))
     decoder = task == "vqa" and not any(name.startswith("text_decoder.") for name in tensors)
     pairs = task in ("nlvr", "nlvr_pretrain") and _makes_pairs(tensors, config)
+    classes = {"entailment": 3, "nlvr": 2}.get(task)
     for name, tensor in tensors.items():
+        if classes and _classes(name, tensors) not in (None, classes):
+            continue
         for target in _targets(name, task, config, decoder=decoder, pairs=pairs):
             out.add(target, name, tensor)
     for name in ("visual_encoder.pos_embed", "visual_encoder_m.pos_embed"):
         out.interpolate(name, config.grid)
     return out
+
+
+def _classes(name: str, tensors: dict[str, Tensor]) -> int | None:
+    """How many classes the classifier has that ``name`` belongs to; None for other tensors."""
+    head = name.split(".")[0]
+    weight = tensors.get(f"{head}.2.weight") if head in ("cls_head", "cls_head_m") else None
+    return None if weight is None else len(weight)
 
 
 def _targets(name: str, task: str, config: ModelConfig, *, decoder: bool, pairs: bool) -> Iterator[str]:

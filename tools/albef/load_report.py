@@ -43,7 +43,7 @@ class LoadReport:
     ignored: list[str] = field(default_factory=list)
     misfits: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)  # shape found, expected
     torn: list[str] = field(default_factory=list)  # fresh, although other tensors of the component were loaded
-    surplus: list[str] = field(default_factory=list)  # ignored, although the component is the model's
+    surplus: list[str] = field(default_factory=list)  # ignored, although others of the component were loaded
     unequal: list[tuple[str, str]] = field(default_factory=list)  # two names of one tensor with different contents
 
     def problems(self, complete: bool = False) -> list[str]:
@@ -143,8 +143,7 @@ def load_into(model: nn.Module, conversion: Conversion, source: str = "checkpoin
     report.ignored = [name for name in conversion.given if name not in used and not name.endswith("position_ids")]
     begun = {component(name) for name in accepted}
     report.torn = [name for name in report.fresh if component(name) in begun]
-    own = {component(name) for name in state}
-    report.surplus = [name for name in report.ignored if component(name) in own and name not in _QUEUES]
+    report.surplus = [name for name in report.ignored if component(name) in begun and name not in _QUEUES]
     return report
 
 

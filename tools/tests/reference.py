@@ -90,10 +90,13 @@ def sublayer(
 
 
 def layers(
-    s: State, root: str, heads: int, span: range, x: Tensor, mask: Tensor, memory: Tensor | None = None,
-    memory_mask: Tensor | None = None, causal: bool = False,
+    s: State, root: str, heads: int, span: range, x: Tensor, mask: Tensor,
+    memory: Tensor | list[Tensor] | None = None, memory_mask: Tensor | None = None, causal: bool = False,
 ) -> Tensor:  # fmt: skip
-    """BERT layers with the official additive masks: -10000 within the text, -1e9 over the memory."""
+    """BERT layers with the official additive masks: -10000 within the text, -1e9 over the memory.
+
+    Of a list of memories the first goes to the first layer of ``span``, the second to the next, and so on in turn.
+    """
     seen = mask[:, None, None, :].double()
     if causal:
         seen = seen * torch.ones(x.shape[1], x.shape[1]).tril()
@@ -102,7 +105,8 @@ def layers(
         layer = f"{root}.encoder.layer.{i}"
         x = sublayer(s, f"{layer}.attention", x, x, heads, (1 - seen) * -10000)
         if f"{layer}.crossattention.self.key.weight" in s and memory is not None:
-            x = sublayer(s, f"{layer}.crossattention", x, memory, heads, over)
+            seen_here = memory[(i - span.start) % len(memory)] if isinstance(memory, list) else memory
+            x = sublayer(s, f"{layer}.crossattention", x, seen_here, heads, over)
         hidden = gelu(linear(s, f"{layer}.intermediate.dense", x))
         x = layer_norm(s, f"{layer}.output.LayerNorm", linear(s, f"{layer}.output.dense", hidden) + x, 1e-12)
     return x
@@ -112,8 +116,13 @@ def text(s: State, c: ModelConfig, ids: Tensor, mask: Tensor, root: str) -> Tens
     return layers(s, root, c.text_heads, range(c.fusion_layer), embed(s, root, ids), mask)
 
 
-def fuse(s: State, c: ModelConfig, x: Tensor, mask: Tensor, image: Tensor, root: str) -> Tensor:
+def fuse(s: State, c: ModelConfig, x: Tensor, mask: Tensor, image: Tensor | list[Tensor], root: str) -> Tensor:
     return layers(s, root, c.text_heads, range(c.fusion_layer, c.text_layers), x, mask, image)
+
+
+def classify(s: State, root: str, x: Tensor) -> Tensor:
+    """The head of entailment and NLVR2: a hidden layer with ReLU."""
+    return linear(s, f"{root}.2", linear(s, f"{root}.0", x).clamp(min=0))
 
 
 def language_head(s: State, root: str, x: Tensor) -> Tensor:

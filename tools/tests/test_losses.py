@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import loss_reference as formulas
 import pytest
 import reference as r
 import torch
@@ -9,165 +10,235 @@ import torch.nn.functional as F
 from PIL import Image
 
 from albef.data import CaptionBatches, CaptionItem, Pictures
-from albef.model import ModelConfig, PretrainModel, RetrievalModel, VQAModel
+from albef.model import (
+    EntailmentModel,
+    ModelConfig,
+    NLVRModel,
+    NLVRPretrainModel,
+    PretrainModel,
+    RetrievalModel,
+    VQAModel,
+)
 from albef.model.contrastive import draw_negatives, negative_weights
 from albef.model.pretrain import mask_words
 
 LENGTHS = [7, 5, 9, 4, 6, 8]
 BATCH = len(LENGTHS)
+ALPHAS = pytest.mark.parametrize("alpha", [0.0, 0.4])
 
 
-def spread(model: torch.nn.Module, seed: int) -> None:
-    """Gives every parameter, of the twins too, a value of its own, so that mixing two up shows."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim():
-                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.05)
+def double_batch(config: ModelConfig, lengths: list[int], seed: int) -> tuple[torch.Tensor, ...]:
+    pixels, ids, mask = r.batch(config, lengths, seed)
+    return pixels.double(), ids, mask
 
 
-def with_moved_twins(s: r.State, names: tuple[str, ...], share: float = 0.005) -> r.State:
-    """The state after the momentum update that precedes the teacher's pass."""
-    out = dict(s)
-    for name in s:
-        head, _, rest = name.partition(".")
-        if head in names and not name.endswith("position_ids"):
-            twin = f"{head}_m.{rest}"
-            out[twin] = (1 - share) * s[twin] + share * s[name]
-    return out
+def compare(model: torch.nn.Module, losses: dict, expected: dict, state: r.State, moved: r.State) -> None:
+    """Losses, gradients of their sum, and twins."""
+    assert list(losses) == list(expected)
+    for name, value in expected.items():
+        assert losses[name].item() == pytest.approx(value.item(), rel=1e-10), name
+    sum(losses.values()).backward()
+    sum(expected.values()).backward()
+    formulas.assert_gradients(model, state)
+    formulas.assert_twins(model, moved)
 
 
-def contrast(s, config, pixels, ids, mask, root, hard, alpha, temperature):
-    """Loss, scores of the local batch both ways, teacher features, student and teacher image tokens."""
-    suffix = root.removeprefix("text_encoder")
-    image = r.vision(s, config, pixels)
-    image_m = r.vision(s, config, pixels, "visual_encoder_m")
-    words, words_m = r.text(s, config, ids, mask, root), r.text(s, config, ids, mask, f"text_encoder_m{suffix}")
-    f_i, f_t = (r.normalize(r.linear(s, n, x[:, 0])) for n, x in (("vision_proj", image), ("text_proj", words)))
-    g_i, g_t = (r.normalize(r.linear(s, n, x[:, 0])) for n, x in (("vision_proj_m", image_m), ("text_proj_m", words_m)))
-    all_t, all_i = torch.cat([g_t.T, s["text_queue"]], 1), torch.cat([g_i.T, s["image_queue"]], 1)
-    losses = []
-    for feature, teacher, columns in ((f_i, g_i, all_t), (f_t, g_t, all_i)):
-        targets = alpha * (teacher @ columns / temperature).softmax(1) + (1 - alpha) * hard
-        losses.append(r.soft_loss(feature @ columns / temperature, targets))
-    scores = [(f @ a / temperature)[:, : len(ids)] for f, a in ((f_i, all_t), (f_t, all_i))]
-    return sum(losses) / 2, scores, (g_i, g_t), image, image_m, words
-
-
-def matching(s, config, words, mask, image, root, scores, same, generator):
-    """Positives, texts with a drawn image, images with a drawn text; images are drawn for all texts first."""
-    weights_i2t, weights_t2i = (score.softmax(1).masked_fill(same, 0) for score in scores)
-    images = torch.multinomial(weights_t2i.float(), 1, generator=generator)[:, 0]
-    texts = torch.multinomial(weights_i2t.float(), 1, generator=generator)[:, 0]
-    logits = []
-    for t, i in ((slice(None), slice(None)), (slice(None), images), (texts, slice(None))):
-        logits.append(r.linear(s, "itm_head", r.fuse(s, config, words[t], mask[t], image[i], root)[:, 0]))
-    labels = torch.tensor([1] * len(words) + [0] * 2 * len(words))
-    return F.cross_entropy(torch.cat(logits), labels)
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.4])
-def test_pretraining_losses_queues_and_twins(alpha):
+@ALPHAS
+def test_pretraining_losses_gradients_queues_and_twins(alpha):
     config = r.tiny_config()
     torch.manual_seed(3)
     model = PretrainModel(config, queue_size=3 * BATCH, dropout=0.0, cls_id=1, mask_id=4, mlm_probability=0.4)
-    spread(model, 4)
+    formulas.spread(model, 4)
     with torch.no_grad():
         model.temp.fill_(0.9)  # clamped to 0.5 before it is used
     model.queue_ptr[0] = BATCH
-    pixels, ids, mask = r.batch(config, LENGTHS, 5)
-    s = with_moved_twins(r.double(model), model.twin_names)
+    pixels, ids, mask = double_batch(config, LENGTHS, 5)
+    state = formulas.leaves(model)
+    state["temp"] = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    s = formulas.with_moved_twins(state)
 
-    losses = model.train()(pixels, ids, mask, alpha, torch.Generator().manual_seed(9))
+    losses = model(pixels, ids, mask, alpha, torch.Generator().manual_seed(9))
 
     generator = torch.Generator().manual_seed(9)
     masked, labels = mask_words(ids, probability=0.4, vocab_size=61, mask_id=4, cls_id=1, generator=generator)
     own = torch.eye(BATCH, dtype=torch.bool)
     hard = F.pad(own.double(), (0, 3 * BATCH))
     root = "text_encoder.bert"
-    ita, scores, teacher, image, image_m, words = contrast(s, config, pixels, ids, mask, root, hard, alpha, 0.5)
-    itm = matching(s, config, words, mask, image, root, scores, own, generator)
-    logits, logits_m = (
-        r.language_head(s, f"{head}.cls", r.fuse(
-            s, config, r.text(s, config, masked, mask, f"{head}.bert"), mask, tokens, f"{head}.bert"
-        ))
-        for head, tokens in (("text_encoder", image), ("text_encoder_m", image_m))
-    )  # fmt: skip
-    chosen = labels != -100
-    mlm = (1 - alpha) * F.cross_entropy(logits[chosen], labels[chosen])
-    mlm = mlm + alpha * r.soft_loss(logits[chosen], logits_m[chosen].softmax(1))
-
+    ita, scores, teacher, image, image_m, words = formulas.contrast(s, config, pixels, ids, mask, root, hard, alpha)
+    itm = formulas.matching(s, config, words, mask, image, root, scores, own, generator)
+    mlm = formulas.masked_words(s, config, masked, labels, mask, image, image_m, alpha)
     assert model.temp.item() == 0.5
-    for name, expected in (("ita", ita), ("itm", itm), ("mlm", mlm)):
-        assert losses[name].item() == pytest.approx(expected.item(), rel=1e-5), name
     for queue, features in (("image_queue", teacher[0]), ("text_queue", teacher[1])):
         before = s[queue].clone()
         before[:, BATCH : 2 * BATCH] = features.T
-        torch.testing.assert_close(getattr(model, queue).double(), before, atol=1e-6, rtol=0)
+        torch.testing.assert_close(getattr(model, queue), before, atol=1e-12, rtol=0)
     assert model.queue_ptr.item() == 2 * BATCH
-    for name, value in r.double(model).items():
-        if name.split(".")[0].endswith("_m"):
-            torch.testing.assert_close(value, s[name], atol=1e-6, rtol=0)
-    sum(losses.values()).backward()
-    trained = {name for name, p in model.named_parameters() if p.grad is not None}
-    assert "temp" in trained and not any(name.split(".")[0].endswith("_m") for name in trained)
+    compare(model, losses, {"ita": ita, "itm": itm, "mlm": mlm}, state, s)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.4])
+@ALPHAS
 def test_retrieval_losses_treat_captions_of_one_picture_as_positives(alpha):
     config = r.tiny_config()
     torch.manual_seed(6)
     model = RetrievalModel(config, queue_size=2 * BATCH, dropout=0.0, temperature=0.9)
-    spread(model, 7)
+    formulas.spread(model, 7)
     identity = torch.tensor([3, 8, 3, 5, 9, 8])
     model.idx_queue[0, :4] = torch.tensor([8, 8, 5, 77])
-    pixels, ids, mask = r.batch(config, LENGTHS, 8)
-    s = with_moved_twins(r.double(model), model.twin_names)
+    pixels, ids, mask = double_batch(config, LENGTHS, 8)
+    state = formulas.leaves(model)
+    s = formulas.with_moved_twins(state)
     queued = model.idx_queue.clone()
 
-    losses = model.train()(pixels, ids, mask, identity, alpha, torch.Generator().manual_seed(2))
+    losses = model(pixels, ids, mask, identity, alpha, torch.Generator().manual_seed(2))
 
     same = identity[:, None] == identity
     positives = (identity[:, None] == torch.cat([identity, queued[0]])).double()
     hard = positives / positives.sum(1, keepdim=True)
-    ita, scores, _, image, _, words = contrast(s, config, pixels, ids, mask, "text_encoder", hard, alpha, 0.9)
+    ita, scores, _, image, _, words = formulas.contrast(s, config, pixels, ids, mask, "text_encoder", hard, alpha)
     generator = torch.Generator().manual_seed(2)
-    itm = matching(s, config, words, mask, image, "text_encoder", scores, same, generator)
+    itm = formulas.matching(s, config, words, mask, image, "text_encoder", scores, same, generator)
     assert model.temp.item() == pytest.approx(0.9), "only pre-training clamps"
-    assert losses["ita"].item() == pytest.approx(ita.item(), rel=1e-5)
-    assert losses["itm"].item() == pytest.approx(itm.item(), rel=1e-5)
     assert model.idx_queue[0, :BATCH].tolist() == identity.tolist()
+    compare(model, losses, {"ita": ita, "itm": itm}, state, s)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.4])
+def test_queues_wrap_and_their_features_are_the_next_steps_negatives():
+    config = r.tiny_config()
+    torch.manual_seed(6)
+    model = formulas.spread(RetrievalModel(config, queue_size=2 * BATCH, dropout=0.0), 7)
+    contents = [model.image_queue.clone(), model.text_queue.clone()]
+    identities = model.idx_queue.clone()
+    for step in range(5):
+        pixels, ids, mask = double_batch(config, LENGTHS, 20 + step)
+        identity = torch.arange(BATCH) + BATCH * (step % 3)
+        state = formulas.leaves(model)
+        for queue, content in zip(("image_queue", "text_queue"), contents, strict=True):
+            torch.testing.assert_close(state[queue], content, atol=1e-12, rtol=0)
+        s = formulas.with_moved_twins(state)
+        positives = (identity[:, None] == torch.cat([identity, identities[0]])).double()
+        hard = positives / positives.sum(1, keepdim=True)
+        ita, _, teacher, *_ = formulas.contrast(s, config, pixels, ids, mask, "text_encoder", hard, 0.4)
+        losses = model(pixels, ids, mask, identity, 0.4)
+        assert losses["ita"].item() == pytest.approx(ita.item(), rel=1e-10)
+        columns = slice(BATCH * (step % 2), BATCH * (step % 2) + BATCH)
+        for content, features in zip(contents, teacher, strict=True):
+            content[:, columns] = features.T
+        identities[0, columns] = identity
+        assert torch.equal(model.idx_queue, identities) and model.queue_ptr.item() == BATCH * ((step + 1) % 2)
+
+
+@ALPHAS
 def test_vqa_loss_sums_tokens_and_weighs_answers(alpha):
     config = r.tiny_config()
     torch.manual_seed(10)
-    model = VQAModel(config, dropout=0.0, cls_id=1)
-    spread(model, 11)
-    pixels, ids, mask = r.batch(config, [5, 7, 4], 12)
+    model = formulas.spread(VQAModel(config, dropout=0.0, cls_id=1), 11)
+    pixels, ids, mask = double_batch(config, [5, 7, 4], 12)
     _, answer_ids, answer_mask = r.batch(config, [3, 5, 2, 4, 3], 13)
-    rows, weights = torch.tensor([0, 0, 1, 2, 2]), torch.tensor([0.7, 0.3, 1.0, 0.5, 0.2])
-    s = with_moved_twins(r.double(model), model.twin_names)
+    rows, weights = torch.tensor([0, 0, 1, 2, 2]), torch.tensor([0.7, 0.3, 1.0, 0.5, 0.2], dtype=torch.float64)
+    state = formulas.leaves(model)
+    s = formulas.with_moved_twins(state)
 
-    loss = model.train()(pixels, ids, mask, answer_ids, answer_mask, weights, rows, alpha)["lm"]
+    losses = model(pixels, ids, mask, answer_ids, answer_mask, weights, rows, alpha)
 
-    expected = 0.0
-    for number, row in enumerate(rows.tolist()):
-        length, asked = int(answer_mask[number].sum()), int(mask[row].sum())
-        answer = answer_ids[None, number, :length]
-        question, ones = ids[None, row, :asked], torch.ones(1, asked)
-        logits = {}
-        for twin in ("", "_m"):
-            image = r.vision(s, config, pixels[None, row], f"visual_encoder{twin}")
-            encoder = f"text_encoder{twin}"
-            states = r.fuse(s, config, r.text(s, config, question, ones, encoder), ones, image, encoder)
-            decoder = f"text_decoder{twin}"
-            logits[twin] = r.decode(s, config, answer, torch.ones(1, length), states, ones, decoder)[0, :-1]
-        hard = F.cross_entropy(logits[""], answer[0, 1:], reduction="sum")
-        soft = -(logits["_m"].softmax(1) * logits[""].log_softmax(1)).sum()
-        expected += weights[number].item() * ((1 - alpha) * hard + alpha * soft).item()
-    assert loss.item() == pytest.approx(expected / 3, rel=1e-5)
+    expected = formulas.answers(s, config, pixels, ids, mask, answer_ids, answer_mask, weights, rows, alpha)
+    compare(model, losses, {"lm": expected}, state, s)
+
+
+@ALPHAS
+def test_entailment_loss(alpha):
+    config = r.tiny_config()
+    torch.manual_seed(14)
+    model = formulas.spread(EntailmentModel(config, dropout=0.0), 15)
+    pixels, ids, mask = double_batch(config, [5, 9, 4, 7], 16)
+    labels = torch.tensor([2, 0, 1, 2])
+    state = formulas.leaves(model)
+    s = formulas.with_moved_twins(state)
+    # The first and the last sentence speak of one picture, which is given once.
+    rows = torch.tensor([[2], [0], [1], [2]])
+    losses = model(pixels[:3], ids, mask, labels, alpha, rows)
+    expected = formulas.classification(s, config, [pixels[rows[:, 0]]], ids, mask, labels, alpha)
+    compare(model, losses, {"classification": expected}, state, s)
+
+
+@ALPHAS
+@pytest.mark.parametrize("shared", [False, True])
+def test_nlvr_loss_alternates_between_the_pictures(alpha, shared):
+    config = r.tiny_config(text_layers=6)
+    torch.manual_seed(17)
+    model = formulas.spread(NLVRModel(config, dropout=0.0), 18)
+    _, ids, mask = double_batch(config, [5, 9, 4], 19)
+    pixels, _, _ = double_batch(config, [1] * 6, 20)
+    labels = torch.tensor([1, 0, 1])
+    state = formulas.leaves(model)
+    s = formulas.with_moved_twins(state)
+    if shared:
+        rows = torch.tensor([[0, 1], [1, 0], [2, 2]])
+        left, right = pixels[rows[:, 0]], pixels[rows[:, 1]]
+        losses = model(pixels[:3], ids, mask, labels, alpha, rows)
+    else:
+        left, right = pixels.chunk(2)
+        losses = model(pixels, ids, mask, labels, alpha)
+    expected = formulas.classification(s, config, [left, right], ids, mask, labels, alpha)
+    compare(model, losses, {"classification": expected}, state, s)
+
+
+def test_text_assignment_loss_trains_neither_projection_nor_temperature():
+    config = r.tiny_config(text_layers=6)
+    torch.manual_seed(21)
+    model = formulas.spread(NLVRPretrainModel(config, dropout=0.0), 22)
+    pixels, ids, mask = double_batch(config, LENGTHS, 23)
+    s = formulas.leaves(model)
+
+    losses = model(pixels, ids, mask, torch.Generator().manual_seed(24))
+
+    feature = r.normalize(r.linear(s, "vision_proj", r.vision(s, config, pixels)[:, 0])).detach()
+    weights = (feature @ feature.T / 0.07).softmax(1).fill_diagonal_(0)
+    generator = torch.Generator().manual_seed(24)
+    drawn = torch.multinomial(weights, 2, generator=generator)
+    labels = (torch.rand(BATCH, generator=generator, dtype=torch.float32) * 3).long()
+    assert labels.unique().tolist() == [0, 1, 2], "the seed shows every case"
+    rows = torch.stack([
+        torch.tensor({0: [b, first], 1: [first, b], 2: [first, second]}[label])
+        for b, (label, (first, second)) in enumerate(zip(labels.tolist(), drawn.tolist(), strict=True))
+    ])  # fmt: skip
+    expected = formulas.assignment(s, config, pixels, ids, mask, rows, labels)
+    compare(model, losses, {"ta": expected}, s, s)
+    fixed = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert fixed == {"vision_proj.weight", "vision_proj.bias", "text_proj.weight", "text_proj.bias", "temp"}
+
+
+def test_text_assignment_draws_by_similarity_a_third_for_each_answer():
+    config = r.tiny_config(text_layers=6)
+    torch.manual_seed(25)
+    model = NLVRPretrainModel(config)
+    tokens = torch.randn(5, 17, config.vision_width)
+    feature = F.normalize(model.vision_proj(tokens[:, 0]), dim=-1).detach()
+    weights = (feature @ feature.T / 0.07).softmax(1).fill_diagonal_(0)
+    weights = weights / weights.sum(1, keepdim=True)
+    counts, labelled = torch.zeros(5, 5), torch.zeros(3)
+    generator = torch.Generator().manual_seed(26)
+    for _ in range(1500):
+        rows, labels = model.assign(tokens, generator)
+        for b, (label, (left, right)) in enumerate(zip(labels.tolist(), rows.tolist(), strict=True)):
+            labelled[label] += 1
+            assert left != right
+            assert (left == b, right == b) == ((True, False), (False, True), (False, False))[label]
+            if label < 2:
+                counts[b, right if label == 0 else left] += 1
+    torch.testing.assert_close(labelled / labelled.sum(), torch.full((3,), 1 / 3), atol=0.02, rtol=0)
+    torch.testing.assert_close(counts / counts.sum(1, keepdim=True), weights, atol=0.05, rtol=0)
+
+
+def test_text_assignment_never_takes_a_picture_that_the_caption_describes_as_another_one():
+    config = r.tiny_config(text_layers=6)
+    torch.manual_seed(25)
+    model = NLVRPretrainModel(config)
+    tokens = torch.randn(4, 17, config.vision_width)
+    true = torch.eye(4, dtype=torch.bool)
+    true[1, 0] = True  # Picture 1 shows what caption 0 says.
+    for seed in range(40):
+        rows, _ = model.assign(tokens, torch.Generator().manual_seed(seed), true)
+        assert 1 not in rows[0].tolist()
 
 
 def test_masking_spares_class_token_and_padding_and_keeps_the_published_shares():

@@ -45,12 +45,13 @@ def test_learning_lowers_every_loss_and_the_file_starts_a_model(tmp_path):
     patches = torch.from_numpy(np.stack([vision.patch_labels(SCENE, 8)] * 4)).long()
     scenes = torch.from_numpy(np.stack([vision.scene_labels(SCENE)] * 4)).long()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    first = {name: value.item() for name, value in vision.losses(model, pixels, patches, scenes).items()}
+    plain = torch.zeros(4, dtype=torch.bool)
+    first = {name: value.item() for name, value in vision.losses(model, pixels, patches, scenes, plain).items()}
     for _ in range(12):
         optimizer.zero_grad()
-        sum(vision.losses(model, pixels, patches, scenes).values()).backward()
+        sum(vision.losses(model, pixels, patches, scenes, plain).values()).backward()
         optimizer.step()
-    last = vision.losses(model, pixels, patches, scenes)
+    last = vision.losses(model, pixels, patches, scenes, plain)
     assert all(last[name].item() < value for name, value in first.items())
     assert vision.accuracy(model, pixels, patches, scenes)["backdrop"] == 1.0
 
@@ -60,3 +61,20 @@ def test_learning_lowers_every_loss_and_the_file_starts_a_model(tmp_path):
     report = load_into(student, read_checkpoint(tmp_path / "start.safetensors").tensors)
     assert not report.unexpected and not any(name.startswith("visual_encoder.") for name in report.missing)
     assert torch.equal(student.visual_encoder.pos_embed, model.visual_encoder.pos_embed)
+
+
+def test_false_colours_teach_everything_but_colours():
+    torch.manual_seed(0)
+    model = vision.Teacher(small_config(50), 0.05)
+    patches = torch.from_numpy(np.stack([vision.patch_labels(SCENE, 8)] * 2)).long()
+    scenes = torch.from_numpy(np.stack([vision.scene_labels(SCENE)] * 2)).long()
+    pixels = torch.randn(2, 3, 64, 64)
+    found = vision.losses(model, pixels, patches, scenes, torch.ones(2, dtype=torch.bool))
+    assert {name for name, value in found.items() if value.item() == 0} == {"color", "backdrop", "pairs"}
+
+
+def test_channels_are_exchanged_and_none_is_lost():
+    pixels = torch.arange(3.0).view(1, 3, 1, 1).repeat(40, 1, 2, 2)
+    changed = vision.exchange_channels(pixels, np.random.default_rng(7))
+    orders = {tuple(picture[:, 0, 0].tolist()) for picture in changed}
+    assert len(orders) == 5 and (0, 1, 2) not in orders and all(sorted(order) == [0, 1, 2] for order in orders)

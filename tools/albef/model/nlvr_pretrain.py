@@ -79,5 +79,5 @@ class NLVRPretrainModel(nn.Module):
     ) -> dict[str, Tensor]:  # fmt: skip
         """The loss of a batch of pictures [B, 3, R, R] with a caption each."""
         image_tokens = self.visual_encoder(pixels)
-        rows, labels = self.assign(image_tokens.detach(), generator, true)
+        rows, labels = self.assign(image_tokens, generator, true)
         return {"ta": F.cross_entropy(self.logits(image_tokens, ids, mask, rows), labels)}

@@ -57,7 +57,7 @@ class PretrainModel(ContrastiveModel):
         image_tokens_m, image_m, text_m = self.teacher(pixels, ids, mask)
 
         same = torch.eye(batch, dtype=torch.bool, device=pixels.device)
-        hard = F.pad(same.float(), (0, self.queue_size))
+        hard = F.pad(same.to(image.dtype), (0, self.queue_size))
         contrastive, image_scores, text_scores = self.contrast(image, text, image_m, text_m, hard, alpha)
         self.enqueue(image_m, text_m)
 

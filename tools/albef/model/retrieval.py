@@ -30,7 +30,7 @@ class RetrievalModel(ContrastiveModel):
         _, image_m, text_m = self.teacher(pixels, ids, mask)
 
         same = identity[:, None] == identity[None, :]
-        positives = (identity[:, None] == torch.cat([identity[None], self.idx_queue], dim=1)).float()
+        positives = (identity[:, None] == torch.cat([identity[None], self.idx_queue], dim=1)).to(image.dtype)
         hard = positives / positives.sum(1, keepdim=True)
         contrastive, image_scores, text_scores = self.contrast(image, text, image_m, text_m, hard, alpha)
         self.idx_queue[0, self.enqueue(image_m, text_m)] = identity

@@ -7,9 +7,16 @@ import re
 _DELETED = str.maketrans("", "", ",.'!?\"()*#:;~")
 
 
-def normalize_caption(text: str, max_words: int = 30) -> str:
-    """Lower case, no punctuation, ``-``, ``/`` to spaces, ``<person>`` to ``person``, at most ``max_words`` words."""
-    text = text.lower().translate(_DELETED).replace("-", " ").replace("/", " ").replace("<person>", "person")
+MASK = "[MASK]"
+
+
+def normalize_caption(text: str, max_words: int = 30, keep_mask: bool = False) -> str:
+    """Lower case, no punctuation, ``-``, ``/`` to spaces, ``<person>`` to ``person``, at most ``max_words`` words.
+
+    With ``keep_mask`` every exact ``[MASK]`` passes unchanged.
+    """
+    text = MASK.join(part.lower() for part in text.split(MASK)) if keep_mask else text.lower()
+    text = text.translate(_DELETED).replace("-", " ").replace("/", " ").replace("<person>", "person")
     text = re.sub(r"\s{2,}", " ", text).rstrip("\n").strip(" ")
     words = text.split(" ")
     return " ".join(words[:max_words]) if len(words) > max_words else text

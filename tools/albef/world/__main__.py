@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from albef.world.dataset import generate
+from albef.world.dataset import NOISE, generate
 
 
 def default_folder() -> Path:
@@ -24,9 +24,12 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=500, help="test pictures (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="another seed is another world (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    parser.add_argument("--noise", type=float, default=NOISE, help="wrong captions in pretrain_noisy.json (default: %(default)s)")
     options = parser.parse_args()
+    if not 0 <= options.noise <= 1:
+        parser.error(f"--noise: found {options.noise}, expected 0 to 1")
     counts = {"train": options.train, "val": options.val, "test": options.test}
-    generate(options.output, counts, options.seed, options.workers)
+    generate(options.output, counts, options.seed, options.workers, options.noise)
     print(f"{options.output}: {counts['train']} train, {counts['val']} val and {counts['test']} test pictures")
 
 

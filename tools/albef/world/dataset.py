@@ -12,12 +12,14 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
-from albef.world import language, questions
+from albef.world import language, questions, statements
 from albef.world.draw import draw
 from albef.world.scene import HELD_OUT, HELD_OUT_SHARE, VERSION, Scene, generator, sample
 
 BLOCK = 250
 """Pictures a process makes at a time; a finished block is kept and not made again."""
+NOISE = 0.4
+"""Share of captions in pretrain_noisy.json that are another picture's."""
 QUESTIONS = {"train": 6, "val": 3, "test": 3}
 ID_BASE = {"train": 0, "val": 10_000_000, "test": 20_000_000}
 """First question_id and ref_id of a split; a picture has the ten ids after base + 10 * index."""
@@ -132,7 +134,7 @@ def _make_block(task: tuple) -> str:
     return str(path)
 
 
-def generate(root: Path, counts: dict[str, int], seed: int, workers: int) -> None:
+def generate(root: Path, counts: dict[str, int], seed: int, workers: int, noise: float = NOISE) -> None:
     """Makes the whole dataset under `root`, or what of it is missing; stops where `root` holds another world."""
     root.mkdir(parents=True, exist_ok=True)
     check_identity(root, seed)
@@ -150,7 +152,12 @@ def generate(root: Path, counts: dict[str, int], seed: int, workers: int) -> Non
             records[task[2]] += json.loads(Path(path).read_text())
             done += len(task[4])
             print(f"\r{done}/{total} pictures, {time.monotonic() - begun:.0f} s", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        print(file=sys.stderr)
+        for split, made in records.items():
+            entailed, paired = statements.make(pool, seed, split, made)
+            write_json(root / f"entailment_{split}.json", entailed)
+            write_json(root / f"nlvr_{split}.json", paired)
+    write_json(root / "pretrain_noisy.json", statements.with_wrong_captions(seed, records["train"], noise))
     write_lists(root, records)
     write_json(
         root / "manifest.json",
@@ -160,6 +167,7 @@ def generate(root: Path, counts: dict[str, int], seed: int, workers: int) -> Non
             "counts": counts,
             "held_out_pairs": sorted(list(pair) for pair in HELD_OUT),
             "held_out_share_of_test_pictures": HELD_OUT_SHARE,
+            "noise": noise,
             "files": sorted(path.name for path in root.glob("*.json") if path.name != "manifest.json"),
         },
     )
@@ -175,6 +183,10 @@ def check_identity(root: Path, seed: int) -> None:
     write_json(path, identity)
 
 
+def _looks(record: dict) -> list[tuple[str, str, str, str]]:
+    return [(o["size"], o["texture"], o["color"], o["shape"]) for o in record["scene"]["objects"]]
+
+
 def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
     """Writes the official lists from the records of all splits."""
     captions = [{"image": r["image"], "caption": r["full"] + r["partial"]} for r in records["train"]]
@@ -187,6 +199,8 @@ def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
             for text in r["full"]
         ],
     )
+    phrases = [{"image": r["image"], "caption": language.phrases(_looks(r))} for r in records["train"]]
+    write_json(root / "phrases_train.json", phrases)
     for split, entries in records.items():
         base = ID_BASE[split]
         if split != "train":

@@ -191,6 +191,21 @@ def expressions(scene: Scene, item: Item, rng: random.Random, variety: float) ->
     return list(dict.fromkeys(found))
 
 
+def phrases(looks: list[tuple[str, str, str, str]]) -> list[str]:
+    """Every phrase "the ..." that is true of an object with one of these looks, whether it tells that object alone or not."""
+    found = {}
+    for size, texture, color, shape in looks:
+        options = {"size": size, "texture": texture, "color": color}
+        for kinds in _KINDS:
+            if "texture" in kinds and texture == "plain":
+                continue
+            words = [options[kind] for kind in kinds]
+            found[" ".join(["the", *words, shape])] = None
+            if len(words) == 1:
+                found[f"the {words[0]} object"] = None
+    return list(found)
+
+
 def speaks_of_place(text: str) -> bool:
     """Whether an expression needs places to tell its object ("on the left", "above the ring"), not looks alone."""
     return any(f" {word} " in f"{text} " for word in PLACE_WORDS)

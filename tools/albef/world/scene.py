@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, field
+from functools import cached_property
 
 VERSION = 1
 """Raised whenever the same seed would give other pictures or other texts."""
@@ -81,6 +82,11 @@ class Scene:
     def held_out(self) -> bool:
         """Whether it holds a pair of shape and colour that training never shows."""
         return any((item.shape, item.color) in HELD_OUT for item in self.items)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Every attribute of any object, and the backdrop."""
+        return frozenset(word for item in self.items for word in item.look) | {self.backdrop}
 
     def relation(self, a: Item, b: Item) -> str | None:
         """How `a` lies to `b` where a person would not hesitate: one of `RELATIONS`, else None."""

@@ -2,8 +2,9 @@
 
 The published models start their image encoder from DeiT, which learnt from labelled pictures. This is the same step for
 the small world: every patch token predicts shape, colour, size and texture of the object it lies in, the class token
-the backdrop, the number of objects and which (shape, colour) pairs occur. The heads are thrown away; the file holds
-`visual_encoder.*` alone, for `python -m albef.train --init FILE`.
+the backdrop, the number of objects and which (shape, colour) pairs occur. Some pictures get their colour channels
+exchanged, and then teach everything but colours: a shape must be known in colours that it was never seen in. The heads are
+thrown away; the file holds `visual_encoder.*` alone, for `python -m albef.train --init FILE`.
 """
 
 from __future__ import annotations
@@ -74,18 +75,35 @@ class Teacher(nn.Module):
         return self.patch_head(tokens[:, 1:]).split(self.sizes, dim=2), scene
 
 
-def losses(model: Teacher, pixels: Tensor, patches: Tensor, scenes: Tensor) -> dict[str, Tensor]:
-    """Cross-entropies: per kind over patches (those with an object weigh half of it all), and of the class token."""
+RECOLORED = 0.4
+"""Share of the pictures of a batch whose channels are exchanged."""
+
+
+def exchange_channels(pixels: Tensor, random: np.random.Generator) -> Tensor:
+    """Pixels [B, 3, R, R] with the channels of each picture in a random other order."""
+    orders = np.array([(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])[random.integers(5, size=len(pixels))]
+    return pixels[torch.arange(len(pixels))[:, None], torch.from_numpy(orders)]
+
+
+def losses(model: Teacher, pixels: Tensor, patches: Tensor, scenes: Tensor, recolored: Tensor) -> dict[str, Tensor]:
+    """Cross-entropies: per kind over patches (those with an object weigh half of it all), and of the class token.
+
+    ``recolored`` [B] marks pictures in false colours, which are left out where colours count.
+    """
     kinds, (backdrop, number, pairs) = model(pixels)
+    kinds, backdrop, number, pairs = [x.float() for x in kinds], backdrop.float(), number.float(), pairs.float()
+    true = (~recolored).float()
     inside = patches[:, 0] > 0
     weight = inside.float() / inside.sum().clamp(min=1) + (~inside).float() / (~inside).sum().clamp(min=1)
     found = {}
     for i, (name, logits) in enumerate(zip(PATCH_KINDS, kinds, strict=True)):
-        each = F.cross_entropy(logits.flatten(0, 1), patches[:, i].flatten(), reduction="none")
-        found[name] = (each * weight.flatten()).sum() * WEIGHTS[name] / 2
-    found["backdrop"] = F.cross_entropy(backdrop, scenes[:, 0])
+        each = F.cross_entropy(logits.flatten(0, 1), patches[:, i].flatten(), reduction="none").view_as(weight)
+        used = weight * true[:, None] if name == "color" else weight
+        found[name] = (each * used).sum() * WEIGHTS[name] / 2
+    found["backdrop"] = (F.cross_entropy(backdrop, scenes[:, 0], reduction="none") * true).mean()
     found["number"] = F.cross_entropy(number, scenes[:, 1])
-    found["pairs"] = F.binary_cross_entropy_with_logits(pairs, scenes[:, 2:].float()) * 10
+    flags = F.binary_cross_entropy_with_logits(pairs, scenes[:, 2:].float(), reduction="none").mean(1)
+    found["pairs"] = (flags * true).mean() * 10
     return found
 
 
@@ -150,7 +168,11 @@ def main() -> None:
     while (progress := (time.monotonic() - begun) / (60 * options.minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = smooth_rate(progress, lr=options.lr, min_lr=3e-5, warmup=0.04)
-        found = losses(model, *train.batch(np.sort(random.choice(len(train.scenes), options.batch, replace=False))))
+        pixels, patches, scenes = train.batch(np.sort(random.choice(len(train.scenes), options.batch, replace=False)))
+        recolored = torch.from_numpy(random.random(options.batch) < RECOLORED)
+        pixels[recolored] = exchange_channels(pixels[recolored], random)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.get("bfloat16", False)):
+            found = losses(model, pixels, patches, scenes, recolored)
         optimizer.zero_grad(set_to_none=True)
         sum(found.values()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
