@@ -13,8 +13,10 @@ extension Session {
         public var answers: AnswerList?
         /// Whether to add each block's output.
         public var blocks = false
+        /// Whether to take the heatmaps.
+        public var heatmaps = true
         /// What the image encoder made of the pictures before, for measuring what comes behind it alone; empty to run it. With
-        /// them the trace lacks the pictures' own stages and the heatmap by similarity.
+        /// them the trace lacks the pictures' own stages.
         public var encoded: [EncodedImage] = []
 
         public init(
@@ -65,8 +67,8 @@ extension Session {
                 let text = try encode(caption)
                 switch images.count {
                 case 1:
-                    try traceFusion(images[0], text)
-                    if let prepared = request.image, request.encoded.isEmpty, model.contrastive != nil {
+                    try traceFusion(images[0], text, heatmaps: request.heatmaps)
+                    if let prepared = request.image, request.heatmaps, model.contrastive != nil {
                         _ = try groundByFeature(prepared, text)
                     }
                 case 2: _ = try reason(images[0], images[1], text)
@@ -76,7 +78,7 @@ extension Session {
             if let question = request.question, let image = images.first {
                 let text = try encode(question)
                 let candidates = if let answers = request.answers { answers } else { try model.answerList() }
-                if let best = try answer(image, text, candidates).first {
+                if let best = try answer(image, text, candidates).first, request.heatmaps {
                     _ = try groundAnswer(image, text, answer: best.answer)
                 }
             }
@@ -85,12 +87,12 @@ extension Session {
     }
 
     /// Every task on one picture and a caption together.
-    private func traceFusion(_ image: EncodedImage, _ text: EncodedText) throws(AlbefError) {
+    private func traceFusion(_ image: EncodedImage, _ text: EncodedText, heatmaps: Bool) throws(AlbefError) {
         if model.matching != nil { _ = try match(image, text) }
         if let head = model.language {
             try pass(tokens: text.ids.count) { pass throws(AlbefError) in try pass.maskedLanguage(image, text, head) }
         }
-        if model.matching != nil { _ = try ground(image, text) }
+        if heatmaps, model.matching != nil { _ = try ground(image, text) }
         if model.heads.contains(.entailment) { _ = try entail(image, text) }
     }
 

@@ -74,6 +74,8 @@ struct CalibrationBench: Sendable {
             var traces: [Trace] = []
             for (index, encoded) in ranking {
                 var request = requests[index]
+                // They cost as much as all the rest, and follow what is measured already.
+                request.heatmaps = false
                 if reusesImages, request.caption != nil || request.question != nil { request.encoded = encoded }
                 traces.append(CalibrationBench.stages(of: try session.trace(request)))
             }
