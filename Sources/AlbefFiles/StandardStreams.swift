@@ -20,8 +20,7 @@ public enum StandardStreams {
     /// Makes a write to a pipe without reader an error like any other, where the system would end the process by a signal.
     /// For the whole process; call at its start.
     public static func reportClosedPipes() {
-        // Safe: no handler of ours runs; the signal is ignored.
-        _ = unsafe signal(SIGPIPE, SIG_IGN)
+        _ = signal(SIGPIPE, SIG_IGN)
     }
 
     /// True if a person watches standard error.
