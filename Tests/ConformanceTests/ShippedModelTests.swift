@@ -18,7 +18,7 @@ struct ShippedModel: Sendable, CustomTestStringConvertible {
     let name: String
     let precision: Precision
 
-    static let all = ["pretrain", "retrieval", "vqa"].flatMap { name in
+    static let all = ["pretrain", "retrieval", "vqa", "entailment", "nlvr"].flatMap { name in
         Precision.allCases.map { ShippedModel(name: name, precision: $0) }
     }
 
