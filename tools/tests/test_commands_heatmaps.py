@@ -32,7 +32,7 @@ def test_a_similarity_has_one_map_for_the_whole_text(tmp_path: Path) -> None:
     with Image.open(tmp_path / "o.png") as overlay:
         assert overlay.size == (width, height)
     assert result["heatmap"] != ground()["heatmap"]
-    assert result["heatmap"] == ground("--mode", "itc", "--layer", 2)["heatmap"]
+    assert result["heatmap"] == ground("--mode", "itc", "--layer", 3)["heatmap"]
     assert result["heatmap"] != ground("--mode", "itc", "--layer", 0)["heatmap"]
 
 

@@ -216,7 +216,7 @@ def test_random_checkpoints_of_every_task_load(task, tmp_path, monkeypatch):
     run(monkeypatch, "--task", task, "--size", "small", "-o", tmp_path / "m.safetensors")
     loaded = load_model(tmp_path / "m.safetensors")
     assert loaded.task == task
-    assert loaded.model.config.text_layers == (6 if task in random_checkpoint.TWO_PICTURES else 4)
+    assert loaded.model.config.text_layers == (8 if task in random_checkpoint.TWO_PICTURES else 5)
     assert random_checkpoint.published_config(task).text_layers == (18 if task in random_checkpoint.TWO_PICTURES else 12)
 
 
