@@ -95,6 +95,13 @@ public struct Model: Sendable {
     public var gradCAMLayers: ClosedRange<Int> {
         configuration.fusionLayer...max(configuration.fusionLayer, configuration.textLayers - 1)
     }
+
+    /// The layer that was asked for, or the model's own choice (`gradcam_layer`).
+    func gradCAMLayer(_ layer: Int?) throws(AlbefError) -> Int {
+        let chosen = layer ?? configuration.gradcamLayer
+        guard gradCAMLayers.contains(chosen) else { throw .layerOutOfRange(found: chosen, valid: gradCAMLayers) }
+        return chosen
+    }
 }
 
 extension ModelFile {

@@ -31,10 +31,7 @@ extension Session {
     public func groundAnswer(_ image: EncodedImage, _ question: EncodedText, answer: String, layer: Int? = nil)
         throws(AlbefError) -> AnswerGrounding
     {
-        let chosen = layer ?? model.configuration.gradcamLayer
-        guard model.gradCAMLayers.contains(chosen) else {
-            throw .layerOutOfRange(found: chosen, valid: model.gradCAMLayers)
-        }
+        let chosen = try model.gradCAMLayer(layer)
         let ids = try model.answerList([answer]).ids[0]
         return try pass(tokens: max(question.ids.count, ids.count)) { pass throws(AlbefError) in
             guard let decoder = pass.model.decoder else { throw pass.model.missing(.answering) }

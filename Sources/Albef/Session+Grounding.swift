@@ -39,10 +39,7 @@ extension Session {
     /// - Throws: ``AlbefError/layerOutOfRange(found:valid:)``, ``AlbefError/missingHead(path:head:tensor:)``,
     ///   ``AlbefError/nonFinite(stage:)``.
     public func ground(_ image: EncodedImage, _ text: EncodedText, layer: Int? = nil) throws(AlbefError) -> Grounding {
-        let chosen = layer ?? model.configuration.gradcamLayer
-        guard model.gradCAMLayers.contains(chosen) else {
-            throw .layerOutOfRange(found: chosen, valid: model.gradCAMLayers)
-        }
+        let chosen = try model.gradCAMLayer(layer)
         return try pass(tokens: text.ids.count) { pass throws(AlbefError) in
             guard let head = pass.model.matching else { throw pass.model.missing(.matching) }
             return try pass.ground(image, text, head, layer: chosen)

@@ -33,6 +33,16 @@ struct AttentionBlock: Sendable {
 
     var width: Int { query.outputs }
 
+    /// Queries, keys and values of the same rows, which are quantised once; all `[rows, width]`.
+    func project(_ x: TensorView, queries: TensorView, keys: TensorView, values: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let shared = SharedRows(x, for: query, key, value, in: work)
+            query(shared, to: queries, in: work)
+            key(shared, to: keys, in: work)
+            value(shared, to: values, in: work)
+        }
+    }
+
     /// The output projection, the residual and the norm.
     func finish(
         _ context: TensorView, residual x: TensorView, record: LayerNorm.Record?, to y: TensorView, in work: Workspace
@@ -96,12 +106,7 @@ public struct SelfAttention: Sendable {
                 let q = record?.queries ?? work.reserve(x.shape)
                 let k = record?.keys ?? work.reserve(x.shape)
                 let v = record?.values ?? work.reserve(x.shape)
-                work.arena.scoped {
-                    let shared = SharedRows(x, for: block.query, block.key, block.value, in: work)
-                    block.query(shared, to: q, in: work)
-                    block.key(shared, to: k, in: work)
-                    block.value(shared, to: v, in: work)
-                }
+                block.project(x, queries: q, keys: k, values: v, in: work)
                 for rows in sequences {
                     work.kernels.attention(
                         q.rows(rows), k.rows(rows), v.rows(rows), heads: block.heads, causal: causal,

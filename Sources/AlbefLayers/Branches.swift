@@ -39,12 +39,7 @@ extension SelfAttention {
                 let q = work.reserve(x.shape)
                 let k = keeping?.keys ?? work.reserve(x.shape)
                 let v = keeping?.values ?? work.reserve(x.shape)
-                work.arena.scoped {
-                    let shared = SharedRows(x, for: block.query, block.key, block.value, in: work)
-                    block.query(shared, to: q, in: work)
-                    block.key(shared, to: k, in: work)
-                    block.value(shared, to: v, in: work)
-                }
+                block.project(x, queries: q, keys: k, values: v, in: work)
                 for branch in branches {
                     work.arena.scoped {
                         let first = (before?.keys.rows ?? 0) + branch.depth
