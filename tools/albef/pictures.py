@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class SampleError(ValueError):
         self.item = item
 
 
-class PictureFiles:
+class PictureFiles(ABC):
     """Distinct pictures by path, sorted; ``index`` gives a path's number."""
 
     def __init__(self, root: str | Path, paths: Sequence[str], size: int) -> None:
@@ -58,8 +59,8 @@ class PictureFiles:
         numbers = np.asarray(numbers).tolist()
         return self._batch(numbers, numbers if items is None else items, epoch)
 
-    def _batch(self, numbers: list[int], items: Sequence[int], epoch: int) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def _batch(self, numbers: list[int], items: Sequence[int], epoch: int) -> Tensor: ...
 
 
 class Pictures(PictureFiles):

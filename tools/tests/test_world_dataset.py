@@ -175,3 +175,17 @@ def test_no_training_text_speaks_of_a_held_out_pair(root):
 )  # fmt: skip
 def test_expressions_are_told_apart_by_whether_they_need_a_place(text, placed):
     assert language.speaks_of_place(text) == placed
+
+
+def test_phrases_are_true_and_hold_every_expression_by_looks(root):
+    told = scenes(root, "train")
+    phrases = {entry["image"]: set(entry["caption"]) for entry in load(root, "phrases_train")}
+    assert set(phrases) == set(told)
+    for image, texts in phrases.items():
+        looks = [{item[key] for key in ("size", "texture", "color", "shape")} | {"object"} for item in told[image]["objects"]]
+        assert all(any(set(text.split()[1:]) <= look for look in looks) for text in texts), image
+        assert {f"the {item['shape']}" for item in told[image]["objects"]} <= texts
+    usual = {usual: other for other, usual in language.SYNONYMS.items()}
+    for entry in load(root, "grounding_train"):
+        text = " ".join(usual.get(word, word) for word in entry["text"].split())
+        assert text in phrases[entry["image"]], entry

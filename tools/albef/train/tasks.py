@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import torch
@@ -42,7 +43,7 @@ from albef.train.settings import Settings, read_settings
 from albef.train.settings_file import SettingsError
 
 
-class Task:
+class Task(ABC):
     """A model with its data. tools/configs/README.md explains the settings."""
 
     name = ""
@@ -66,14 +67,17 @@ class Task:
         if settings.quantization_aware:
             prepare_quantization_aware(self.model)
 
+    @abstractmethod
     def build(self) -> tuple[nn.Module, Batches]:
-        raise NotImplementedError
+        """The model and its training data."""
 
+    @abstractmethod
     def losses(self, batch: tuple[Tensor, ...], alpha: float) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """The losses of a batch by name; their sum is minimised. ``alpha`` weighs distillation."""
 
+    @abstractmethod
     def validate(self) -> dict[str, float]:
-        raise NotImplementedError
+        """The task's metrics on the validation file, in percent."""
 
     def score(self, validation: dict[str, float]) -> float:
         """What of :meth:`validate` says which of two checkpoints is better: accuracy, where there is one."""
