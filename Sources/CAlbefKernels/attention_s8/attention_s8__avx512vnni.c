@@ -107,6 +107,12 @@ static void quantize_query(const float *x, size_t n, uint8_t *q, float *scale, i
 
 // --- Products
 
+/// Scores or bytes of a row of the scratch, for whole fours of panels. Six such rows fit where the layout has room for all queries
+/// of a part at whole panels.
+static inline size_t row_length(const alb_keys_values_s8 *kv) {
+    return alb_round_up(kv->tokens, PANELS * ALB_ATTENTION_S8_LANES);
+}
+
 static inline __m512i broadcast_group(const uint8_t *bytes) {
     int32_t group;
     memcpy(&group, bytes, sizeof group);
@@ -129,64 +135,109 @@ static inline __attribute__((always_inline)) void dot_tile(
     }
 }
 
+/// A key sum as two int16 whose product with (x, 128 x) adds up to x times it: the low 7 bits and the rest. Holds for widths of
+/// at most 32 768.
+static inline __m512i split_sums(__m512i sums) {
+    const __m512i low = _mm512_and_si512(sums, _mm512_set1_epi32(127));
+    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_srai_epi32(sums, 7), 16));
+}
+
+/// The negative zero point to go with split_sums: vpdpwssd then corrects a sum in one instruction.
+static inline __m512i split_zero_point(int32_t zero_point) {
+    const uint32_t low = (uint16_t)(int16_t)-zero_point, high = (uint16_t)(int16_t)(-128 * zero_point);
+    return _mm512_set1_epi32((int32_t)(low | high << 16));
+}
+
+/// Scores of `rows` queries from `row` on with the keys of `panels` panels, and the rows' maxima so far; a key behind the last
+/// one, which only the last panel has, counts for no maximum.
 static inline __attribute__((always_inline)) void score_tile(
     const size_t rows, const size_t panels, const alb_keys_values_s8 *kv, size_t head, size_t key, size_t row,
-    const alb_attention_s8_scratch *scratch) {
+    const alb_attention_s8_scratch *scratch, __m512 factor, __m512 top[ROWS]) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
     __m512i sum[ROWS][PANELS];
     dot_tile(
         rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->q + row * depth, depth,
         alb_s8_head_keys(kv, head) + key * depth, sum);
-    const __m512 factor = _mm512_set1_ps(alb_attention_scale(kv->width));
     for (size_t v = 0; v < panels; v++) {
         const size_t at = head * padded + key + 16 * v;
         const __m512 key_scales = _mm512_load_ps(kv->key_scales + at);
-        const __m512i key_sums = _mm512_load_si512(kv->key_sums + at);
+        const __m512i key_sums = split_sums(_mm512_load_si512(kv->key_sums + at));
+        const __mmask16 present = alb_mask_avx512(kv->tokens - key - 16 * v);
         for (size_t i = 0; i < rows; i++) {
-            const __m512i zeros = _mm512_mullo_epi32(_mm512_set1_epi32(scratch->q_zeros[row + i]), key_sums);
-            const __m512 s = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[i][v], zeros));
+            const __m512i s = _mm512_dpwssd_epi32(sum[i][v], split_zero_point(scratch->q_zeros[row + i]), key_sums);
             const __m512 scale = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scratch->q_scales[row + i]), key_scales), factor);
-            _mm512_store_ps(scratch->scores + (row + i) * padded + key + 16 * v, _mm512_mul_ps(s, scale));
+            const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(s), scale);
+            _mm512_store_ps(scratch->scores + i * row_length(kv) + key + 16 * v, x);
+            top[i] = _mm512_mask_max_ps(top[i], present, top[i], x);
         }
     }
 }
 
-static inline __attribute__((always_inline)) void score_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, const alb_attention_s8_scratch *scratch) {
-    const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
-    size_t key = 0;
-    for (; key + 16 * PANELS <= padded; key += 16 * PANELS) score_tile(rows, PANELS, kv, head, key, row, scratch);
-    for (; key < padded; key += 16) score_tile(rows, 1, kv, head, key, row, scratch);
+/// Bytes rne(255 exp(x - maximum)) of four vectors of scores; exp's sequence of operations. x is at most `maximum`, and where exp
+/// would be 0 the exponential of its lowest argument rounds to 0 as well.
+static inline __m512i probabilities(const float *x, __m512 maximum) {
+    __m512 c[4], n[4], p[4];
+    __m512i byte[4];
+#define EACH ALB_PRAGMA(clang loop unroll(full)) for (int v = 0; v < 4; v++)
+    EACH c[v] = _mm512_max_ps(_mm512_sub_ps(_mm512_load_ps(x + 16 * v), maximum), _mm512_set1_ps(ALB_EXP_LOWEST));
+    EACH n[v] = _mm512_roundscale_ps(
+        _mm512_mul_ps(c[v], _mm512_set1_ps(ALB_EXP_LOG2E)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    EACH c[v] = _mm512_fmadd_ps(n[v], _mm512_set1_ps(-ALB_EXP_LN2_HIGH), c[v]);
+    EACH c[v] = _mm512_fmadd_ps(n[v], _mm512_set1_ps(-ALB_EXP_LN2_LOW), c[v]);
+    EACH p[v] = _mm512_fmadd_ps(_mm512_set1_ps(ALB_EXP_E6), c[v], _mm512_set1_ps(ALB_EXP_E5));
+    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(ALB_EXP_E4));
+    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(ALB_EXP_E3));
+    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(ALB_EXP_E2));
+    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(1.0f));
+    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(1.0f));
+    // 2^n p is normal: the scaling is exact.
+    EACH byte[v] = nearest(_mm512_mul_ps(_mm512_set1_ps(255.0f), _mm512_scalef_ps(p[v], n[v])));
+#undef EACH
+    // Packing works within 128-bit lanes: 4 bytes of each of the four vectors, put in order at the end.
+    const __m512i packed =
+        _mm512_packus_epi16(_mm512_packus_epi32(byte[0], byte[1]), _mm512_packus_epi32(byte[2], byte[3]));
+    return _mm512_permutexvar_epi32(
+        _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), packed);
 }
 
 /// Scores of a whole row to bytes and their sum; bytes behind the last key are 0.
-static void softmax_row(const float *x, size_t n, size_t padded, uint8_t *p, float *total) {
-    const __m512 lowest = _mm512_set1_ps(-INFINITY);
-    __m512 top = lowest;
-    for (size_t j = 0; j < n; j += 16)
-        top = _mm512_max_ps(top, _mm512_mask_loadu_ps(lowest, alb_mask_avx512(n - j), x + j));
-    const __m512 maximum = _mm512_set1_ps(_mm512_reduce_max_ps(top));
+static inline void softmax_row(const float *x, size_t n, float maximum, uint8_t *p, float *total) {
+    const __m512 top = _mm512_set1_ps(maximum);
     __m512i sum = _mm512_setzero_si512();
-    for (size_t j = 0; j < padded; j += 16) {
-        const __m512 e = alb_exp_avx512(_mm512_sub_ps(_mm512_load_ps(x + j), maximum));
-        const __m512i byte =
-            _mm512_maskz_mov_epi32(alb_mask_avx512(n - j), nearest(_mm512_mul_ps(_mm512_set1_ps(255.0f), e)));
-        sum = _mm512_add_epi32(sum, byte);
-        _mm_store_si128((__m128i *)(p + j), _mm512_cvtepi32_epi8(byte));
+    for (size_t j = 0; j < n; j += 64) {
+        const __mmask64 present = n - j >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << (n - j)) - 1;
+        const __m512i bytes = _mm512_maskz_mov_epi8(present, probabilities(x + j, top));
+        sum = _mm512_dpbusd_epi32(sum, bytes, _mm512_set1_epi8(1));
+        _mm512_store_si512(p + j, bytes);
     }
     *total = (float)_mm512_reduce_add_epi32(sum);
 }
 
-static inline __attribute__((always_inline)) void value_tile(
-    const size_t rows, const size_t panels, const alb_keys_values_s8 *kv, size_t head, size_t channel, size_t row,
-    float *dst, size_t dst_row, const alb_attention_s8_scratch *scratch) {
+/// Probabilities of `rows` queries from `row` on, in the first rows of the scratch: few enough to stay in the first-level cache.
+static inline __attribute__((always_inline)) void probability_rows(
+    const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
+    const __m512 factor = _mm512_set1_ps(alb_attention_scale(kv->width));
+    __m512 top[ROWS];
+    for (size_t i = 0; i < rows; i++) top[i] = _mm512_set1_ps(-INFINITY);
+    size_t key = 0;
+    for (; key + 16 * PANELS <= padded; key += 16 * PANELS) score_tile(rows, PANELS, kv, head, key, row, scratch, factor, top);
+    for (; key < padded; key += 16) score_tile(rows, 1, kv, head, key, row, scratch, factor, top);
+    for (size_t i = 0; i < rows; i++)
+        softmax_row(
+            scratch->scores + i * row_length(kv), kv->tokens, _mm512_reduce_max_ps(top[i]),
+            scratch->p + i * row_length(kv), scratch->totals + i);
+}
+
+static inline __attribute__((always_inline)) void value_tile(
+    const size_t rows, const size_t panels, const alb_keys_values_s8 *kv, size_t head, size_t channel, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch) {
     const size_t depth = alb_round_up(kv->tokens, ALB_ATTENTION_S8_GROUP);
     const size_t lanes = alb_round_up(kv->width, ALB_ATTENTION_S8_LANES);
     __m512i sum[ROWS][PANELS];
     dot_tile(
-        rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->p + row * padded, padded,
+        rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->p, row_length(kv),
         alb_s8_head_values(kv, head) + channel * depth, sum);
     for (size_t v = 0; v < panels; v++) {
         const __m512 scales = _mm512_load_ps(kv->value_scales + head * lanes + channel + 16 * v);
@@ -194,39 +245,33 @@ static inline __attribute__((always_inline)) void value_tile(
         for (size_t i = 0; i < rows; i++) {
             const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i][v]), scales);
             _mm512_mask_storeu_ps(
-                dst + (row + i) * dst_row + channel + 16 * v, m,
-                _mm512_div_ps(y, _mm512_set1_ps(scratch->totals[row + i])));
+                dst + i * dst_row + channel + 16 * v, m, _mm512_div_ps(y, _mm512_set1_ps(scratch->totals[i])));
         }
     }
 }
 
-static inline __attribute__((always_inline)) void value_rows(
+/// `rows` queries from `row` on, which are quantised, from scores to mixed values.
+static inline __attribute__((always_inline)) void attend_rows(
     const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch) {
+    probability_rows(rows, kv, head, row, scratch);
     const size_t lanes = alb_round_up(kv->width, ALB_ATTENTION_S8_LANES);
     size_t channel = 0;
     for (; channel + 16 * PANELS <= lanes; channel += 16 * PANELS)
-        value_tile(rows, PANELS, kv, head, channel, row, dst, dst_row, scratch);
-    for (; channel < lanes; channel += 16) value_tile(rows, 1, kv, head, channel, row, dst, dst_row, scratch);
+        value_tile(rows, PANELS, kv, head, channel, dst + row * dst_row, dst_row, scratch);
+    for (; channel < lanes; channel += 16) value_tile(rows, 1, kv, head, channel, dst + row * dst_row, dst_row, scratch);
 }
 
 void alb_attention_s8_block__avx512vnni(
     size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch) {
-    const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
     for (size_t t = 0; t < queries; t++)
         quantize_query(q + t * q_row, kv->width, scratch->q + t * depth, scratch->q_scales + t, scratch->q_zeros + t);
     size_t t = 0;
-    for (; t + ROWS <= queries; t += ROWS) score_rows(ROWS, kv, head, t, scratch);
-    for (; t + 2 <= queries; t += 2) score_rows(2, kv, head, t, scratch);
-    for (; t < queries; t++) score_rows(1, kv, head, t, scratch);
-    for (t = 0; t < queries; t++)
-        softmax_row(scratch->scores + t * padded, kv->tokens, padded, scratch->p + t * padded, scratch->totals + t);
-    t = 0;
-    for (; t + ROWS <= queries; t += ROWS) value_rows(ROWS, kv, head, t, dst, dst_row, scratch);
-    for (; t + 2 <= queries; t += 2) value_rows(2, kv, head, t, dst, dst_row, scratch);
-    for (; t < queries; t++) value_rows(1, kv, head, t, dst, dst_row, scratch);
+    for (; t + ROWS <= queries; t += ROWS) attend_rows(ROWS, kv, head, t, dst, dst_row, scratch);
+    for (; t + 2 <= queries; t += 2) attend_rows(2, kv, head, t, dst, dst_row, scratch);
+    for (; t < queries; t++) attend_rows(1, kv, head, t, dst, dst_row, scratch);
 }
 
 ALB_TARGET_END
