@@ -24,38 +24,60 @@ static inline __m512i clamp(__m512i q, int low, int high) {
 
 // --- Quantisation
 
+// Rows that are quantised side by side: finding a row's bound and dividing by it are chains that wait for themselves.
+#define FOUR ALB_PRAGMA(clang loop unroll(full)) for (size_t r = 0; r < 4; r++)
+
+/// Four keys from the `lane`-th of a panel on; those from `present` on do not exist and give zeros.
+static inline void quantize_four_keys(
+    const float *k, size_t k_row, size_t present, size_t width, int8_t *panel, size_t lane, float *scales, int32_t *sums) {
+    const float *x[4];
+    __m512 top[4], inverse[4];
+    __m512i total[4];
+    FOUR x[r] = k + (r < present ? r : 0) * k_row;
+    FOUR top[r] = _mm512_setzero_ps();
+    FOUR total[r] = _mm512_setzero_si512();
+    for (size_t c = 0; c < width; c += 16) {
+        const __mmask16 m = alb_mask_avx512(width - c);
+        FOUR top[r] = _mm512_max_ps(top[r], _mm512_abs_ps(_mm512_maskz_loadu_ps(m, x[r] + c)));
+    }
+    FOUR {
+        const float maximum = r < present ? _mm512_reduce_max_ps(top[r]) : 0.0f;
+        const int zero = maximum < ALB_SMALLEST_RANGE;
+        inverse[r] = _mm512_set1_ps(zero ? 0.0f : 127.0f / maximum);
+        scales[r] = zero ? 0.0f : maximum / 127.0f;
+    }
+    const size_t groups = alb_round_up(width, ALB_ATTENTION_S8_GROUP) / ALB_ATTENTION_S8_GROUP;
+    for (size_t g = 0; g < groups; g += 4) {
+        const __mmask16 m = alb_mask_avx512(width - 4 * g);
+        __m128i bytes[4];
+        FOUR {
+            // At most 127 + 2^-16, which rounds to 127: no bound is needed.
+            const __m512i q = nearest(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x[r] + 4 * g), inverse[r]));
+            total[r] = _mm512_add_epi32(total[r], q);
+            bytes[r] = _mm512_cvtepi32_epi8(q);
+        }
+        // Four keys' fours of each group become neighbours.
+        const __m128i low01 = _mm_unpacklo_epi32(bytes[0], bytes[1]), high01 = _mm_unpackhi_epi32(bytes[0], bytes[1]);
+        const __m128i low23 = _mm_unpacklo_epi32(bytes[2], bytes[3]), high23 = _mm_unpackhi_epi32(bytes[2], bytes[3]);
+        const __m128i group[4] = {
+            _mm_unpacklo_epi64(low01, low23), _mm_unpackhi_epi64(low01, low23), _mm_unpacklo_epi64(high01, high23),
+            _mm_unpackhi_epi64(high01, high23)};
+        for (size_t i = 0; i < 4 && g + i < groups; i++)
+            _mm_store_si128((__m128i *)(panel + ((g + i) * ALB_ATTENTION_S8_LANES + lane) * ALB_ATTENTION_S8_GROUP), group[i]);
+    }
+    FOUR sums[r] = _mm512_reduce_add_epi32(total[r]);
+}
+
 void alb_attention_s8_quantize_keys__avx512vnni(
     const float *k, size_t k_row, const alb_keys_values_s8 *kv, size_t head, size_t key) {
-    const size_t width = kv->width, lanes = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
-    const size_t groups = alb_round_up(width, ALB_ATTENTION_S8_GROUP) / ALB_ATTENTION_S8_GROUP;
-    int8_t *panel = alb_s8_head_keys(kv, head) + key * groups * ALB_ATTENTION_S8_GROUP;
-    for (size_t j = 0; j < ALB_ATTENTION_S8_LANES; j++) {
-        float *scale = kv->key_scales + head * lanes + key + j;
-        int32_t *sum = kv->key_sums + head * lanes + key + j;
-        const int present = key + j < kv->tokens;
-        const float *x = k + (present ? key + j : 0) * k_row;
-        __m512 top = _mm512_setzero_ps();
-        if (present)
-            for (size_t c = 0; c < width; c += 16)
-                top = _mm512_max_ps(top, _mm512_abs_ps(_mm512_maskz_loadu_ps(alb_mask_avx512(width - c), x + c)));
-        const float maximum = _mm512_reduce_max_ps(top);
-        const int zero = maximum < ALB_SMALLEST_RANGE;
-        const __m512 inverse = _mm512_set1_ps(zero ? 0.0f : 127.0f / maximum);
-        __m512i total = _mm512_setzero_si512();
-        for (size_t g = 0; g < groups; g += 4) {
-            __m512i q = _mm512_setzero_si512();
-            if (present) {
-                const __mmask16 m = alb_mask_avx512(width - 4 * g);
-                q = clamp(nearest(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + 4 * g), inverse)), -127, 127);
-            }
-            total = _mm512_add_epi32(total, q);
-            int32_t fours[4];
-            _mm_storeu_si128((__m128i *)fours, _mm512_cvtepi32_epi8(q));
-            for (size_t i = 0; i < 4 && g + i < groups; i++)
-                memcpy(panel + ((g + i) * ALB_ATTENTION_S8_LANES + j) * ALB_ATTENTION_S8_GROUP, fours + i, 4);
-        }
-        *scale = zero ? 0.0f : maximum / 127.0f;
-        *sum = _mm512_reduce_add_epi32(total);
+    const size_t lanes = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
+    int8_t *panel = alb_s8_head_keys(kv, head) + key * alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
+    for (size_t lane = 0; lane < ALB_ATTENTION_S8_LANES; lane += 4) {
+        const size_t at = head * lanes + key + lane;
+        const size_t present = key + lane < kv->tokens ? kv->tokens - key - lane : 0;
+        quantize_four_keys(
+            k + (present ? key + lane : 0) * k_row, k_row, present, kv->width, panel, lane, kv->key_scales + at,
+            kv->key_sums + at);
     }
 }
 
@@ -83,25 +105,41 @@ void alb_attention_s8_quantize_values__avx512vnni(
     }
 }
 
-/// One row of q to uint8, zeros behind the width up to a multiple of 4.
-static void quantize_query(const float *x, size_t n, uint8_t *q, float *scale, int32_t *zero) {
-    __m512 low = _mm512_setzero_ps(), high = low;
-    for (size_t i = 0; i < n; i += 16) {
-        const __m512 y = _mm512_maskz_loadu_ps(alb_mask_avx512(n - i), x + i);
-        low = _mm512_min_ps(low, y);
-        high = _mm512_max_ps(high, y);
+/// `rows` rows of q, at most four, to uint8, zeros behind the width up to a multiple of 4.
+static inline void quantize_queries(
+    size_t rows, const float *q, size_t q_row, size_t width, const alb_attention_s8_scratch *scratch, size_t first) {
+    const size_t padded = alb_round_up(width, ALB_ATTENTION_S8_GROUP);
+    const float *x[4];
+    __m512 low[4], high[4], inverse[4];
+    __m512i zero[4];
+    FOUR x[r] = q + (first + (r < rows ? r : 0)) * q_row;
+    FOUR low[r] = high[r] = _mm512_setzero_ps();
+    for (size_t i = 0; i < width; i += 16) {
+        const __mmask16 m = alb_mask_avx512(width - i);
+        FOUR {
+            const __m512 y = _mm512_maskz_loadu_ps(m, x[r] + i);
+            low[r] = _mm512_min_ps(low[r], y);
+            high[r] = _mm512_max_ps(high[r], y);
+        }
     }
-    const alb_row_quantization row = alb_quantization_of(_mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high));
-    const __m512 inverse = _mm512_set1_ps(row.inverse);
-    const __m512i zp = _mm512_set1_epi32(row.zero_point);
-    const size_t padded = alb_round_up(n, ALB_ATTENTION_S8_GROUP);
-    *scale = row.scale;
-    *zero = row.zero_point;
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 m = alb_mask_avx512(n - i);
-        const __m512i y = nearest(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), inverse));
-        const __m512i byte = _mm512_maskz_mov_epi32(m, clamp(_mm512_add_epi32(y, zp), 0, 255));
-        _mm512_mask_cvtepi32_storeu_epi8(q + i, alb_mask_avx512(padded - i), byte);
+    FOUR {
+        const alb_row_quantization row =
+            alb_quantization_of(_mm512_reduce_min_ps(low[r]), _mm512_reduce_max_ps(high[r]));
+        inverse[r] = _mm512_set1_ps(row.inverse);
+        zero[r] = _mm512_set1_epi32(row.zero_point);
+        if (r < rows) {
+            scratch->q_scales[first + r] = row.scale;
+            scratch->q_zeros[first + r] = row.zero_point;
+        }
+    }
+    for (size_t i = 0; i < width; i += 16) {
+        const __mmask16 m = alb_mask_avx512(width - i), stored = alb_mask_avx512(padded - i);
+        FOUR {
+            const __m512i y = nearest(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x[r] + i), inverse[r]));
+            const __m512i byte = _mm512_maskz_max_epi32(m, _mm512_add_epi32(y, zero[r]), _mm512_setzero_si512());
+            if (r < rows)
+                _mm_mask_storeu_epi8(scratch->q + (first + r) * padded + i, stored, _mm512_cvtusepi32_epi8(byte));
+        }
     }
 }
 
@@ -123,13 +161,18 @@ static inline __m512i broadcast_group(const uint8_t *bytes) {
 static inline __attribute__((always_inline)) void dot_tile(
     const size_t rows, const size_t panels, size_t groups, const uint8_t *lhs, size_t lhs_row, const int8_t *rhs,
     __m512i sum[ROWS][PANELS]) {
+#pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
         for (size_t v = 0; v < panels; v++) sum[i][v] = _mm512_setzero_si512();
     for (size_t g = 0; g < groups; g++) {
         __m512i r[PANELS];
+#pragma clang loop unroll(full)
         for (size_t v = 0; v < panels; v++) r[v] = _mm512_load_si512(rhs + (v * groups + g) * LANE_BYTES);
+#pragma clang loop unroll(full)
         for (size_t i = 0; i < rows; i++) {
             const __m512i l = broadcast_group(lhs + i * lhs_row + g * ALB_ATTENTION_S8_GROUP);
+#pragma clang loop unroll(full)
             for (size_t v = 0; v < panels; v++) sum[i][v] = _mm512_dpbusd_epi32(sum[i][v], l, r[v]);
         }
     }
@@ -159,11 +202,13 @@ static inline __attribute__((always_inline)) void score_tile(
     dot_tile(
         rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->q + row * depth, depth,
         alb_s8_head_keys(kv, head) + key * depth, sum);
+#pragma clang loop unroll(full)
     for (size_t v = 0; v < panels; v++) {
         const size_t at = head * padded + key + 16 * v;
         const __m512 key_scales = _mm512_load_ps(kv->key_scales + at);
         const __m512i key_sums = split_sums(_mm512_load_si512(kv->key_sums + at));
         const __mmask16 present = alb_mask_avx512(kv->tokens - key - 16 * v);
+#pragma clang loop unroll(full)
         for (size_t i = 0; i < rows; i++) {
             const __m512i s = _mm512_dpwssd_epi32(sum[i][v], split_zero_point(scratch->q_zeros[row + i]), key_sums);
             const __m512 scale = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scratch->q_scales[row + i]), key_scales), factor);
@@ -220,10 +265,12 @@ static inline __attribute__((always_inline)) void probability_rows(
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const __m512 factor = _mm512_set1_ps(alb_attention_scale(kv->width));
     __m512 top[ROWS];
+#pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++) top[i] = _mm512_set1_ps(-INFINITY);
     size_t key = 0;
     for (; key + 16 * PANELS <= padded; key += 16 * PANELS) score_tile(rows, PANELS, kv, head, key, row, scratch, factor, top);
     for (; key < padded; key += 16) score_tile(rows, 1, kv, head, key, row, scratch, factor, top);
+#pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++)
         softmax_row(
             scratch->scores + i * row_length(kv), kv->tokens, _mm512_reduce_max_ps(top[i]),
@@ -239,9 +286,11 @@ static inline __attribute__((always_inline)) void value_tile(
     dot_tile(
         rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->p, row_length(kv),
         alb_s8_head_values(kv, head) + channel * depth, sum);
+#pragma clang loop unroll(full)
     for (size_t v = 0; v < panels; v++) {
         const __m512 scales = _mm512_load_ps(kv->value_scales + head * lanes + channel + 16 * v);
         const __mmask16 m = alb_mask_avx512(kv->width - channel - 16 * v);
+#pragma clang loop unroll(full)
         for (size_t i = 0; i < rows; i++) {
             const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i][v]), scales);
             _mm512_mask_storeu_ps(
@@ -265,9 +314,8 @@ static inline __attribute__((always_inline)) void attend_rows(
 void alb_attention_s8_block__avx512vnni(
     size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch) {
-    const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
-    for (size_t t = 0; t < queries; t++)
-        quantize_query(q + t * q_row, kv->width, scratch->q + t * depth, scratch->q_scales + t, scratch->q_zeros + t);
+    for (size_t t = 0; t < queries; t += 4)
+        quantize_queries(queries - t < 4 ? queries - t : 4, q, q_row, kv->width, scratch, t);
     size_t t = 0;
     for (; t + ROWS <= queries; t += ROWS) attend_rows(ROWS, kv, head, t, dst, dst_row, scratch);
     for (; t + 2 <= queries; t += 2) attend_rows(2, kv, head, t, dst, dst_row, scratch);
