@@ -43,7 +43,7 @@ extension Kernels {
         precondition(weight.shape.count == x.columns && bias.shape.count == x.columns)
         let result = reserveQuantizedRows(x.rows, depth: x.columns, in: arena)
         arena.scoped {
-            let scratch = arena.reserve(Shape(threadCount * Int(ALB_LAYER_NORM_SCRATCH_ROWS), x.columns), .float32)
+            let scratch = arena.reserve(Shape(Int(threadCount) * Int(ALB_LAYER_NORM_SCRATCH_ROWS), x.columns), .float32)
             if arena.isPlanning || x.rows == 0 { return }
             var norm = unsafe alb_layer_norm_args(
                 m: x.rows, n: x.columns, src: arena.floats(x), src_stride: x.rowStride, weight: weight.floats,

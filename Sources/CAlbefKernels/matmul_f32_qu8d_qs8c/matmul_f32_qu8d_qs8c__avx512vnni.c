@@ -17,15 +17,44 @@ ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 
 typedef int32_t tile_sums[HEIGHT][BLOCKS][ALB_BLOCK];
 
+/// Weights of the next panel, which the bands of this one ask for, each its share while it computes: without that they would
+/// come from memory at the pace of the panel's first band.
+typedef struct {
+    const int8_t *weights;
+    size_t step;  ///< bytes a depth group
+} ahead_of_use;
+
+static inline ahead_of_use next_panel(const alb_matmul_int8_args *a, alb_tile tile) {
+    const size_t next = tile.channel + tile.channels, bands = (a->m + HEIGHT - 1) / HEIGHT;
+    if (next + tile.channels > a->n) return (ahead_of_use){a->rhs + tile.channel * a->k, 0};
+    const size_t bytes = tile.channels * a->k;
+    return (ahead_of_use){a->rhs + next * a->k + bytes * tile.row / a->m, (tile.channels * ALB_GROUP + bands - 1) / bands};
+}
+
+/// Asks for the lines of the output and of the residual, which are needed after the sums.
+static inline void fetch_outputs(const alb_matmul_int8_args *a, alb_tile tile) {
+    for (size_t r = 0; r < tile.rows; r++)
+        for (size_t n = 0; n < tile.channels; n += ALB_BLOCK) {
+            __builtin_prefetch(a->dst + (tile.row + r) * a->dst_stride + tile.channel + n, 1);
+            if (a->epilogue.residual)
+                __builtin_prefetch(a->epilogue.residual + (tile.row + r) * a->epilogue.residual_stride + tile.channel + n);
+        }
+}
+
 /// Sums of products of `rows` rows with `blocks` blocks of channels; both are constants where it is inlined, and the sums stay in
 /// registers.
 static inline __attribute__((always_inline)) void accumulate(
-    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, __m512i acc[HEIGHT][BLOCKS]) {
+    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead,
+    __m512i acc[HEIGHT][BLOCKS]) {
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
         for (int b = 0; b < blocks; b++) acc[r][b] = _mm512_setzero_si512();
     for (size_t g = 0; g < k; g += ALB_GROUP) {
+        // Two lines a step at most: more at once would wait for each other. Where the step is less, some are asked for twice.
+        __builtin_prefetch(ahead.weights, 0, 2);
+        __builtin_prefetch(ahead.weights + LINE, 0, 2);
+        ahead.weights += ahead.step;
         __m512i weights[BLOCKS];
 #pragma clang loop unroll(full)
         for (int b = 0; b < blocks; b++)
@@ -43,9 +72,9 @@ static inline __attribute__((always_inline)) void accumulate(
 
 /// The same, stored.
 static inline __attribute__((always_inline)) void accumulate_stored(
-    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, tile_sums sums) {
+    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead, tile_sums sums) {
     __m512i acc[HEIGHT][BLOCKS];
-    accumulate(rows, blocks, k, lhs, rhs, acc);
+    accumulate(rows, blocks, k, lhs, rhs, ahead, acc);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
@@ -53,29 +82,12 @@ static inline __attribute__((always_inline)) void accumulate_stored(
 }
 
 #define CASE(rows, blocks) \
-    case (rows) * 8 + (blocks): accumulate_stored(rows, blocks, k, lhs, rhs, sums); return;
+    case (rows) * 8 + (blocks): accumulate_stored(rows, blocks, k, lhs, rhs, ahead, sums); return;
 #define CASES(rows) CASE(rows, 1) CASE(rows, 2) CASE(rows, 3) CASE(rows, 4)
 
-static void accumulate_any(size_t rows, size_t blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, tile_sums sums) {
+static void accumulate_any(
+    size_t rows, size_t blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead, tile_sums sums) {
     switch (rows * 8 + blocks) { CASES(1) CASES(2) CASES(3) CASES(4) CASES(5) CASES(6) }
-}
-
-/// Asks for what is needed after the sums: the lines of the output and of the residual, and this tile's share of the next
-/// panel's weights, which would otherwise come from memory at the pace of its first tile.
-static inline void fetch_ahead(const alb_matmul_int8_args *a, alb_tile tile) {
-    for (size_t r = 0; r < tile.rows; r++)
-        for (size_t n = 0; n < tile.channels; n += ALB_BLOCK) {
-            __builtin_prefetch(a->dst + (tile.row + r) * a->dst_stride + tile.channel + n, 1);
-            if (a->epilogue.residual)
-                __builtin_prefetch(a->epilogue.residual + (tile.row + r) * a->epilogue.residual_stride + tile.channel + n);
-        }
-    const size_t next = tile.channel + tile.channels, padded = (a->n + ALB_BLOCK - 1) / ALB_BLOCK * ALB_BLOCK;
-    if (next >= padded) return;
-    const size_t left = padded - next, width = left < BLOCKS * ALB_BLOCK ? left : BLOCKS * ALB_BLOCK;
-    const int8_t *weights = a->rhs + next * a->k;
-    const size_t lines = width * a->k / LINE;
-    for (size_t i = lines * tile.row / a->m; i < lines * (tile.row + tile.rows) / a->m; i++)
-        __builtin_prefetch(weights + i * LINE, 0, 2);
 }
 
 /// An int32 as two int16 whose product with (x, 128 x) adds up to x times it: the low 7 bits and the rest. Holds for all column
@@ -120,7 +132,7 @@ static void finish(
 static inline __attribute__((always_inline)) void full_tile(
     const alb_activation activation, const bool residual, const alb_matmul_int8_args *a, alb_tile tile) {
     __m512i acc[HEIGHT][BLOCKS];
-    accumulate(HEIGHT, BLOCKS, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, acc);
+    accumulate(HEIGHT, BLOCKS, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, next_panel(a, tile), acc);
     float *dst = a->dst + tile.row * a->dst_stride + tile.channel;
     const float *added = residual ? a->epilogue.residual + tile.row * a->epilogue.residual_stride + tile.channel : NULL;
 #pragma clang loop unroll(full)
@@ -151,14 +163,14 @@ void alb_matmul_f32_qu8d_qs8c__avx512vnni(const alb_matmul_int8_args *a, alb_til
     const size_t blocks = (tile.channels + ALB_BLOCK - 1) / ALB_BLOCK;
     const alb_activation activation = a->epilogue.activation;
     const bool residual = a->epilogue.residual != NULL;
-    fetch_ahead(a, tile);
+    fetch_outputs(a, tile);
     if (tile.rows == HEIGHT && tile.channels == BLOCKS * ALB_BLOCK) {
         if (activation == ALB_ACTIVATION_NONE && !residual) return full_tile(ALB_ACTIVATION_NONE, false, a, tile);
         if (activation == ALB_ACTIVATION_NONE) return full_tile(ALB_ACTIVATION_NONE, true, a, tile);
         if (activation == ALB_ACTIVATION_GELU && !residual) return full_tile(ALB_ACTIVATION_GELU, false, a, tile);
     }
     tile_sums sums;
-    accumulate_any(tile.rows, blocks, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, sums);
+    accumulate_any(tile.rows, blocks, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, next_panel(a, tile), sums);
     finish(activation, residual, a, tile, sums);
 }
 
