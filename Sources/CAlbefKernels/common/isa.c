@@ -20,6 +20,8 @@ bool alb_isa_built(alb_isa isa) {
 #if defined(__x86_64__)
     case ALB_ISA_AVX2:
     case ALB_ISA_AVX512VNNI: return true;
+#elif defined(__aarch64__)
+    case ALB_ISA_NEON: return true;
 #endif
     default: return false;
     }
@@ -35,6 +37,8 @@ bool alb_isa_supported(alb_isa isa) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__)
+    case ALB_ISA_NEON: return true;
 #endif
     default: return false;
     }
