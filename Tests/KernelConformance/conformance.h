@@ -122,6 +122,11 @@ typedef struct {
 /// Lists of pointers that end with NULL.
 extern const operation *const matmul_operations[];
 extern const operation *const attention_operations[];
+extern const operation *const row_operations[];
+extern const operation *const gradient_operations[];
+extern const operation *const picture_operations[];
+extern const operation *const heatmap_operations[];
+extern const operation *const weight_operations[];
 
 /// All operations, NULL at the end.
 extern const operation *const *const all_operations[];
