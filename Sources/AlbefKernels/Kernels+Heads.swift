@@ -29,7 +29,9 @@ extension Kernels {
         unsafe alb_linear_backward_heads(isa.code, threadCount, heads, rows * weight.depth, &arguments)
     }
 
-    /// A linear layer whose outputs are split into heads, each with input rows of its own: `y[:, h] = x[h] · weight[h]ᵀ + bias[h]`.
+    /// A linear layer whose outputs are split into heads, each with input rows of its own:
+    ///
+    ///     y[:, h] = x[h] · weight[h]ᵀ + bias[h]
     ///
     /// - Parameters:
     ///   - x: `[heads * M, K]`: the rows of a head lie together.
