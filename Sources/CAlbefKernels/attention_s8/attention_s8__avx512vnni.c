@@ -7,7 +7,6 @@
 
 #include "../common/functions.h"
 #include "../common/reduce.h"
-#include "alb_attention_f32.h"
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 
@@ -261,9 +260,10 @@ static inline void softmax_row(const float *x, size_t n, float maximum, uint8_t 
 
 /// Probabilities of `rows` queries from `row` on, in the first rows of the scratch: few enough to stay in the first-level cache.
 static inline __attribute__((always_inline)) void probability_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, const alb_attention_s8_scratch *scratch) {
+    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float scale, size_t row,
+    const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
-    const __m512 factor = _mm512_set1_ps(alb_attention_scale(kv->width));
+    const __m512 factor = _mm512_set1_ps(scale);
     __m512 top[ROWS];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++) top[i] = _mm512_set1_ps(-INFINITY);
@@ -301,9 +301,9 @@ static inline __attribute__((always_inline)) void value_tile(
 
 /// `rows` queries from `row` on, which are quantised, from scores to mixed values.
 static inline __attribute__((always_inline)) void attend_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, float *dst, size_t dst_row,
+    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float scale, size_t row, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch) {
-    probability_rows(rows, kv, head, row, scratch);
+    probability_rows(rows, kv, head, scale, row, scratch);
     const size_t lanes = alb_round_up(kv->width, ALB_ATTENTION_S8_LANES);
     size_t channel = 0;
     for (; channel + 16 * PANELS <= lanes; channel += 16 * PANELS)
@@ -312,14 +312,14 @@ static inline __attribute__((always_inline)) void attend_rows(
 }
 
 void alb_attention_s8_block__avx512vnni(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch) {
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch) {
     for (size_t t = 0; t < queries; t += 4)
         quantize_queries(queries - t < 4 ? queries - t : 4, q, q_row, kv->width, scratch, t);
     size_t t = 0;
-    for (; t + ROWS <= queries; t += ROWS) attend_rows(ROWS, kv, head, t, dst, dst_row, scratch);
-    for (; t + 2 <= queries; t += 2) attend_rows(2, kv, head, t, dst, dst_row, scratch);
-    for (; t < queries; t++) attend_rows(1, kv, head, t, dst, dst_row, scratch);
+    for (; t + ROWS <= queries; t += ROWS) attend_rows(ROWS, kv, head, scale, t, dst, dst_row, scratch);
+    for (; t + 2 <= queries; t += 2) attend_rows(2, kv, head, scale, t, dst, dst_row, scratch);
+    for (; t < queries; t++) attend_rows(1, kv, head, scale, t, dst, dst_row, scratch);
 }
 
 ALB_TARGET_END
