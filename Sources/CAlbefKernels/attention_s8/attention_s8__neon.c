@@ -123,32 +123,55 @@ static void score_rows(
     }
 }
 
+/// rne(255 * exp(x)) of four x that are at most 0. Of alb_exp the selections are left out: no x is too great, and what stands
+/// in for exp below -87 rounds to 0 as well.
+static inline uint32x4_t probability(float32x4_t x) {
+    const float32x4_t one = vdupq_n_f32(1.0f);
+    float32x4_t c = vmaxq_f32(x, vdupq_n_f32(ALB_EXP_LOWEST));
+    float32x4_t n = vrndnq_f32(vmulq_f32(c, vdupq_n_f32(ALB_EXP_LOG2E)));
+    float32x4_t r = vfmaq_f32(c, n, vdupq_n_f32(-ALB_EXP_LN2_HIGH));
+    r = vfmaq_f32(r, n, vdupq_n_f32(-ALB_EXP_LN2_LOW));
+    float32x4_t p = vfmaq_f32(vdupq_n_f32(ALB_EXP_E5), vdupq_n_f32(ALB_EXP_E6), r);
+    p = vfmaq_f32(vdupq_n_f32(ALB_EXP_E4), p, r);
+    p = vfmaq_f32(vdupq_n_f32(ALB_EXP_E3), p, r);
+    p = vfmaq_f32(vdupq_n_f32(ALB_EXP_E2), p, r);
+    p = vfmaq_f32(one, p, r);
+    p = vfmaq_f32(one, p, r);
+    int32x4_t bits = vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vcvtq_s32_f32(n), 23));
+    return vcvtnq_u32_f32(vmulq_f32(vreinterpretq_f32_s32(bits), vdupq_n_f32(255.0f)));
+}
+
+/// Sixteen scores to bytes.
+static inline uint8x16_t probabilities(const float *x, float32x4_t maximum) {
+    uint16x4_t bytes[QUARTERS];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < QUARTERS; i++) bytes[i] = vmovn_u32(probability(vsubq_f32(vld1q_f32(x + 4 * i), maximum)));
+    return vcombine_u8(
+        vmovn_u16(vcombine_u16(bytes[0], bytes[1])), vmovn_u16(vcombine_u16(bytes[2], bytes[3])));
+}
+
+static float greatest(const float *x, size_t n) {
+    float32x4_t top[QUARTERS];
+    for (int i = 0; i < QUARTERS; i++) top[i] = vdupq_n_f32(-INFINITY);
+    size_t j = 0;
+    for (; j + 16 <= n; j += 16)
+#pragma clang loop unroll(full)
+        for (int i = 0; i < QUARTERS; i++) top[i] = vmaxq_f32(top[i], vld1q_f32(x + j + 4 * i));
+    float maximum = vmaxvq_f32(vmaxq_f32(vmaxq_f32(top[0], top[1]), vmaxq_f32(top[2], top[3])));
+    for (; j < n; j++) maximum = x[j] > maximum ? x[j] : maximum;
+    return maximum;
+}
+
 /// Scores of a whole row to bytes and their sum; bytes behind the last key are 0.
 static void softmax_row(const float *x, size_t n, size_t padded, uint8_t *p, float *total) {
-    const float32x4_t lowest = vdupq_n_f32(-INFINITY);
-    float32x4_t top[QUARTERS];
-    for (int i = 0; i < QUARTERS; i++) top[i] = lowest;
-    for (size_t j = 0; j < padded; j += 16)
-#pragma clang loop unroll(full)
-        for (int i = 0; i < QUARTERS; i++) {
-            const uint32x4_t present = alb_mask_neon(alb_lanes_neon(j + 4 * (size_t)i, n));
-            top[i] = vmaxq_f32(top[i], vbslq_f32(present, vld1q_f32(x + j + 4 * i), lowest));
-        }
-    const float maximum = vmaxvq_f32(vmaxq_f32(vmaxq_f32(top[0], top[1]), vmaxq_f32(top[2], top[3])));
+    static const uint8_t order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const float32x4_t maximum = vdupq_n_f32(greatest(x, n));
     uint32x4_t sum = vdupq_n_u32(0);
     for (size_t j = 0; j < padded; j += 16) {
-        uint16x4_t bytes[QUARTERS];
-#pragma clang loop unroll(full)
-        for (int i = 0; i < QUARTERS; i++) {
-            const float32x4_t e = alb_exp_neon(vsubq_f32(vld1q_f32(x + j + 4 * i), vdupq_n_f32(maximum)));
-            const uint32x4_t present = alb_mask_neon(alb_lanes_neon(j + 4 * (size_t)i, n));
-            const uint32x4_t byte = vandq_u32(present, vcvtnq_u32_f32(vmulq_n_f32(e, 255.0f)));
-            sum = vaddq_u32(sum, byte);
-            bytes[i] = vmovn_u32(byte);
-        }
-        const uint8x8_t low = vmovn_u16(vcombine_u16(bytes[0], bytes[1]));
-        const uint8x8_t high = vmovn_u16(vcombine_u16(bytes[2], bytes[3]));
-        vst1q_u8(p + j, vcombine_u8(low, high));
+        uint8x16_t bytes = probabilities(x + j, maximum);
+        if (n - j < 16) bytes = vandq_u8(bytes, vcltq_u8(vld1q_u8(order), vdupq_n_u8((uint8_t)(n - j))));
+        sum = vpadalq_u16(sum, vpaddlq_u8(bytes));
+        vst1q_u8(p + j, bytes);
     }
     *total = (float)(int32_t)vaddvq_u32(sum);
 }
