@@ -147,6 +147,12 @@ def test_instructions_are_told_apart_by_their_first_byte() -> None:
     assert not Sampled(0, 0, 0).without_avx512
 
 
+def test_settings_that_keep_from_avx512_are_told_by_a_sample() -> None:
+    assert measure.keeps_clear({"samples": 400, "evex": 0, "vex": 1, "without_avx512": True})
+    assert not measure.keeps_clear({"samples": 400, "evex": 9, "vex": 1, "without_avx512": False})
+    assert not measure.keeps_clear({"error": "gone"}) and not measure.keeps_clear(None)
+
+
 def test_a_process_can_be_sampled() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         try:
@@ -191,26 +197,34 @@ def test_a_worker_answers_line_by_line_and_outlives_failures() -> None:
 
 
 def figures() -> dict:
-    """Raw figures of two thread counts, and one without AVX-512."""
+    """Raw figures of two thread counts, with and without AVX-512."""
+
+    def stages(*names: str) -> dict:
+        times = {"min_ms": 1.0, "p50_ms": 2.0, "p90_ms": 3.0, "floor_ms": 0.5, "peak_share": 0.5}
+        return {
+            "isa": "avx2", "threads": 2, "runs": 7, "peak": {"int8_gmacs": 400.0, "read_gbytes": 20.0},
+            "stages": [{"stage": name, "gmac": 0.0 if name == "prepare_image" else 1.25, **times} for name in names],
+        }  # fmt: skip
 
     def comparison(isa: str, threads: int) -> dict:
         cell = {"best_ms": 175.0 / threads, "median_ms": 180.0, "setting": {"a": "b"}, "tried_ms": {"a=b": 175.0, "a=c": 190.0}}
         ours = {"best_ms": 100.0 / threads, "median_ms": 101.0, "peak_share": 0.876}
-        seen = {"samples": 400, "evex": 0, "vex": 300, "without_avx512": True}
-        caught = {"samples": 400, "evex": 200, "vex": 0, "without_avx512": False}
         return {
             "isa": isa, "threads": threads, "versions": {"torch_int8": "2.13"},
-            "instructions": {"openvino_int8": {"a=b": seen}, "torch_int8": {"a=b": caught}} if threads == 1 else {},
             "parts": {
                 "image": {"openvino_int8": cell, "torch_int8": {**cell, "best_ms": 90.0}, "ours": ours},
                 "text_30": {"openvino_int8": {"error": "none"}, "ours": {**ours, "best_ms": 3.25}},
             },
         }  # fmt: skip
 
+    seen = {"samples": 400, "evex": 0, "vex": 300, "without_avx512": True}
+    caught = {"samples": 400, "evex": 200, "vex": 0, "without_avx512": False}
     return {
-        "format": 1, "runs": 7, "machine": {"processor": "Processor", "features": ["avx2"]},
+        "format": 1, "runs": 7, "instructions": {"avx2": {"openvino_int8": {"a=b": seen}, "torch_int8": {"a=b": caught}}},
+        "machine": {"processor": "Processor", "features": ["avx2"]},
         "comparisons": [comparison("best", 1), comparison("best", 2), comparison("avx2", 1), comparison("avx2", 2)],
         "memory": {"ours": 120_000_000, "weights": 88_000_000, "ort_int8": 301_000_000},
+        "stages": {"retrieval": stages("prepare_image", "match"), "vqa": stages("prepare_image", "vqa")},
         "start": {"ours": {"best_ms": 35.0}, "openvino_int8": {"best_ms": 900.0}},
     }  # fmt: skip
 
@@ -237,6 +251,17 @@ def test_a_runtime_seen_with_avx512_is_no_peer_without_it() -> None:
     assert "50.0 %" in text
     assert report.instructions(None)[-1].startswith("unknown")
     assert report.instructions({"error": "gone"})[-1] == "gone"
+
+
+def test_stages_of_both_models_stand_in_one_table_once() -> None:
+    lines = report.stages_block(figures()).splitlines()
+    assert lines[0] == "avx2, 2 threads, 7 runs: int8 peak 400 GMAC/s, reading memory 20.0 GB/s."
+    assert lines[4:] == [
+        "| `prepare_image` |  | 1.00 | 2.00 | 3.00 |  |  |", "| `match` | 1.25 | 1.00 | 2.00 | 3.00 | 0.50 | 50 % |",
+        "| `vqa` | 1.25 | 1.00 | 2.00 | 3.00 | 0.50 | 50 % |",
+    ]  # fmt: skip
+    names = [line.split(":")[0] for line in report.everything(figures()).splitlines() if line.endswith(":")]
+    assert set(report.BLOCKS) <= set(names)
 
 
 def test_documents_get_the_blocks_whose_markers_they_have(tmp_path: Path) -> None:

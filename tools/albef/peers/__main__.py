@@ -13,10 +13,10 @@ from pathlib import Path
 
 from albef.peers import report
 from albef.peers.convert import convert
-from albef.peers.measure import Options, compare, machine, memory, say, starts
+from albef.peers.measure import Options, compare, machine, memory, peers, say, starts
 from albef.peers.ours import TASKS, find
 from albef.peers.parts import PARTS
-from albef.peers.processes import PeerError
+from albef.peers.processes import PeerError, processors
 from albef.tables import ROOT, TableError
 
 
@@ -59,15 +59,18 @@ def measured(options: argparse.Namespace) -> dict:
         return {}
     threads = options.threads or sorted({1, len(os.sched_getaffinity(0))})
     settings = Options(ours, options.cache, options.runs, threads, options.cpu, parts, not options.no_avx2)
-    figures: dict = {"format": 1, "machine": machine(), "runs": options.runs, "comparisons": []}
+    figures: dict = {"format": 1, "machine": machine(), "runs": options.runs, "comparisons": [], "instructions": {}}
     for isa in (None, "avx2") if settings.avx2 else (None,):
-        figures["comparisons"] += [compare(settings, count, isa) for count in threads]
+        tried, figures["instructions"][isa or "best"] = peers(settings, isa)
+        figures["comparisons"] += [compare(settings, count, isa, tried) for count in threads]
     most = figures["comparisons"][len(threads) - 1]
     best = report.settings_of(most, "image")
     say("memory, and start to first text")
     figures["memory"] = memory(settings, threads[-1], best)
     figures["start"] = starts(settings, threads[-1], report.settings_of(most, "text_30"))
-    figures["start_threads"] = threads[-1]
+    say("all stages of albef")
+    cpus = processors(threads[-1], options.cpu)
+    figures["stages"] = {task: ours.bench(task, cpus, options.runs, []) for task in TASKS}
     return figures
 
 

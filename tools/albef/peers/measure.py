@@ -28,6 +28,9 @@ PAUSE_SECONDS = 0.05
 SPIN_SECONDS = 3.0
 
 
+Settings = dict[str, tuple[Setting, ...]]
+
+
 @dataclass
 class Options:
     """What is measured, and with what."""
@@ -85,34 +88,57 @@ def describe(setting: Setting) -> str:
     return ", ".join(f"{key}={value}" for key, value in setting.items()) or "default"
 
 
-def compare(options: Options, threads: int, isa: str | None) -> dict:
+def compare(options: Options, threads: int, isa: str | None, settings: Settings) -> dict:
     """All parts with one number of threads; ``isa`` is None, or "avx2" for runtimes that are kept from AVX-512."""
     cpus = processors(threads, options.cpu)
-    parts = [each for each in options.parts if isa is None or each.avx2]
+    out: dict = {"isa": isa or "best", "threads": threads, "cpus": cpus, "parts": {}, "versions": {}, "primitives": {}}
     with ExitStack() as stack:
-        names = [name for name in ENGINES if any(name in each.peers for each in parts)]
-        names = [name for name in names if isa is None or name in AVX2_PEERS]
-        workers = {name: stack.enter_context(Worker(name, threads, options.cache, cpus, isa)) for name in names}
-        settings = {name: ENGINES[name].settings for name in names}
-        instructions = {}
-        if threads == 1:
-            instructions = {name: look(worker, settings[name]) for name, worker in workers.items() if name in AVX2_PEERS}
-            instructions[OURS] = look_at_ours(options, cpus, isa)
-        out: dict = {"isa": isa or "best", "threads": threads, "cpus": cpus, "instructions": instructions, "parts": {}}
-        for each in parts:
+        workers = {name: stack.enter_context(Worker(name, threads, options.cache, cpus, isa)) for name in settings}
+        for each in compared(options, isa):
             say(f"{isa or 'all instruction sets'}, {threads} threads: {each.label}")
-            present = {name: workers[name] for name in names if name in each.peers}
+            present = {name: workers[name] for name in settings if name in each.peers}
             out["parts"][each.name] = measure(options, each, present, settings, cpus, isa)
         for name, worker in workers.items():
             state = worker.ask(do="state")
-            out.setdefault("versions", {})[name] = state["version"]
-            out.setdefault("primitives", {})[name] = state["primitives"]
+            out["versions"][name], out["primitives"][name] = state["version"], state["primitives"]
     return out
 
 
+def compared(options: Options, isa: str | None) -> list[Part]:
+    """The parts that are compared under a ceiling."""
+    return [each for each in options.parts if isa is None or each.avx2]
+
+
+def peers(options: Options, isa: str | None) -> tuple[Settings, dict[str, dict]]:
+    """The runtimes to compare with the settings to try, and what instructions they were seen to run.
+
+    Without AVX-512 only those settings count that keep from it; a runtime that has none is measured all the same, to be told.
+    """
+    parts = compared(options, isa)
+    names = [name for name in ENGINES if any(name in each.peers for each in parts) and (isa is None or name in AVX2_PEERS)]
+    settings = {name: ENGINES[name].settings for name in names}
+    cpus = processors(1, options.cpu)
+    seen: dict[str, dict] = {}
+    for name in names:
+        # With all instruction sets a single look shows that looking tells the difference.
+        tried = settings[name] if isa else settings[name][:1]
+        say(f"{isa or 'all instruction sets'}: instructions of {name}")
+        with Worker(name, 1, options.cache, cpus, isa) as worker:
+            seen[name] = look(worker, tried)
+        if isa:
+            clean = tuple(setting for setting in tried if keeps_clear(seen[name][describe(setting)]))
+            settings[name] = clean or tried
+    seen[OURS] = look_at_ours(options, cpus, isa)
+    return settings, seen
+
+
+def keeps_clear(seen: dict | None) -> bool:
+    """Whether a sample shows no AVX-512."""
+    return seen is not None and seen.get("without_avx512", False)
+
+
 def measure(
-    options: Options, each: Part, workers: dict[str, Worker], settings: dict[str, tuple[Setting, ...]], cpus: list[int],
-    isa: str | None,
+    options: Options, each: Part, workers: dict[str, Worker], settings: Settings, cpus: list[int], isa: str | None,
 ) -> dict:  # fmt: skip
     """One part: the best setting of each runtime, then turns."""
     row: dict = {}

@@ -37,10 +37,9 @@ def ratio(peer: dict | None, ours: dict | None) -> float | None:
 
 
 def accepted(figures: dict, name: str) -> bool:
-    """Whether a runtime was seen to run without AVX-512 in the setting that was measured."""
-    seen = [each["instructions"].get(name, {}) for each in figures["comparisons"] if each["isa"] == "avx2"]
-    found = [state for each in seen for state in each.values()]
-    return bool(found) and all(state is not None and state.get("without_avx512") for state in found)
+    """Whether a runtime was seen to run without AVX-512 in one setting at least; such settings alone are then measured."""
+    seen = figures["instructions"].get("avx2", {}).get(name, {})
+    return any(state is not None and state.get("without_avx512") for state in seen.values())
 
 
 def comparison_table(comparison: dict, peers: tuple[str, ...]) -> str:
@@ -114,10 +113,10 @@ def avx2_block(figures: dict) -> str:
         lines += [heading(figures, comparison), "", comparison_table(comparison, good), ""]
     lines += ["Instructions of the image encoder, one thread, sampled (EVEX is AVX-512's encoding):", ""]
     rows = []
-    for comparison in figures["comparisons"]:
-        for name, settings in comparison["instructions"].items():
+    for isa, runtimes in figures["instructions"].items():
+        for name, settings in runtimes.items():
             for setting, seen in settings.items():
-                rows.append([COLUMNS.get(name, "albef"), comparison["isa"], setting, *instructions(seen)])
+                rows.append([COLUMNS.get(name, "albef"), "all" if isa == "best" else isa, setting, *instructions(seen)])
     lines.append(table(["runtime", "instruction sets", "setting", "samples", "EVEX", "VEX", "without AVX-512"], rows))
     return "\n".join(lines)
 
@@ -149,17 +148,39 @@ def settings_block(figures: dict) -> str:
                 tried = cell.get("tried_ms", {})
                 if len(tried) > 1:
                     texts = [f"{setting}: {value:.1f}" for setting, value in sorted(tried.items(), key=lambda pair: pair[1])]
-                    rows.append([comparison["isa"], str(comparison["threads"]), part.label, COLUMNS[name], "; ".join(texts)])
+                    isa = "all" if comparison["isa"] == "best" else comparison["isa"]
+                    rows.append([isa, str(comparison["threads"]), part.label, COLUMNS[name], "; ".join(texts)])
     lines += ["", table(["instruction sets", "threads", "work", "runtime", "settings tried, ms, fastest first"], rows)]
     return "\n".join(lines)
 
 
-BLOCKS = {"peers": peers_block, "peers-avx2": avx2_block, "peers-settings": settings_block}
+def stages_block(figures: dict) -> str:
+    """Every stage and task of our own, each model's once."""
+    rows, seen = [], set()
+    for answer in figures["stages"].values():
+        for stage in answer["stages"]:
+            if stage["stage"] in seen:
+                continue
+            seen.add(stage["stage"])
+            products = [f"{stage['gmac']:.3g}", f"{stage['floor_ms']:.2f}", f"{stage['peak_share'] * 100:.0f} %"]
+            gmac, floor, share = products if stage["gmac"] else ["", "", ""]
+            times = [f"{stage[key]:.2f}" for key in ("min_ms", "p50_ms", "p90_ms")]
+            rows.append([f"`{stage['stage']}`", gmac, *times, floor, share])
+    first = next(iter(figures["stages"].values()))
+    head = (
+        f"{first['isa']}, {first['threads']} threads, {first['runs']} runs: int8 peak {first['peak']['int8_gmacs']:.0f} GMAC/s, "
+        f"reading memory {first['peak']['read_gbytes']:.1f} GB/s."
+    )
+    columns = ["stage", "GMAC", "least, ms", "median, ms", "90th percentile, ms", "floor, ms", "of int8 peak"]
+    return f"{head}\n\n{table(columns, rows)}"
+
+
+BLOCKS = {"peers": peers_block, "peers-avx2": avx2_block, "peers-settings": settings_block, "stages": stages_block}
 
 
 def everything(figures: dict) -> str:
     """All blocks."""
-    return "\n\n".join(block(figures) for block in BLOCKS.values())
+    return "\n\n".join(f"{name}:\n\n{block(figures)}" for name, block in BLOCKS.items())
 
 
 def write(document: Path, figures: dict) -> None:
