@@ -59,6 +59,7 @@ typedef struct {
 
 ALB_ATTENTION_S8_DECLARE(scalar);
 ALB_ATTENTION_S8_DECLARE(avx2);
+ALB_ATTENTION_S8_DECLARE(avxvnni);
 ALB_ATTENTION_S8_DECLARE(avx512vnni);
 
 const alb_attention_s8_variant_entry *alb_attention_s8_select(alb_isa isa);

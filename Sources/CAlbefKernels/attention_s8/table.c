@@ -10,6 +10,7 @@
 static const alb_attention_s8_variant_entry variants[] = {
 #if defined(__x86_64__)
     ENTRY(ALB_ISA_AVX512VNNI, avx512vnni),
+    ENTRY(ALB_ISA_AVXVNNI, avxvnni),
     ENTRY(ALB_ISA_AVX2, avx2),
 #endif
     ENTRY(ALB_ISA_SCALAR, scalar),
