@@ -53,9 +53,7 @@ public struct PictureSearch {
 
     /// Scores the candidates and ranks all pictures, best first.
     public func ranking() throws(AlbefError) -> [Ranked] {
-        var matches: [Match] = []
-        for candidate in shortlist.best { matches.append(try session.match(candidate.element, text)) }
-        return shortlist.ranking(matches)
+        try shortlist.ranking(shortlist.best.isEmpty ? [] : session.match(shortlist.best.map(\.element), text))
     }
 }
 

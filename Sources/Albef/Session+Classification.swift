@@ -73,13 +73,13 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let (states, sequences) = placeTexts(texts)
-        fuse(states, sequences, images)
+        let tokens = classTokens(states, sequences, [(images, texts.count)])
         let count = head.kind.classes.count
         let logits = work.reserve(Shape(1, count))
         let probabilities = work.reserve(Shape(1, count))
         var results: [Classification] = []
-        for rows in sequences.ranges {
-            head(states.rows(rows.lowerBound..<rows.lowerBound + 1), to: logits, in: work)
+        for text in texts.indices {
+            head(tokens.rows(text..<text + 1), to: logits, in: work)
             try checkFinite(logits, head.stage)
             work.observe(head.stage, logits.reshaped(Shape(count)))
             work.kernels.softmax(logits, to: probabilities, in: arena)

@@ -94,6 +94,9 @@ struct ForwardPass {
     /// Rows of text that are computed together at most: enough to use the processor well, few enough to stay small.
     var rowLimit: Int { max(256, textLimit) }
 
+    /// Whether every fused token is computed where the answer needs only the first: somebody looks at the tensors.
+    var showsAllTokens: Bool { work.observer != nil || work.inputObserver != nil }
+
     /// Refuses a tensor that holds an infinity or a NaN.
     func checkFinite(_ tensor: TensorView, _ stage: String) throws(AlbefError) {
         guard work.kernels.allFinite(tensor, in: arena) else { throw .nonFinite(stage: stage) }

@@ -56,6 +56,9 @@ static void draw_keys_values(alb_keys_values_s8 *kv, shape_source *shape) {
     kv->heads = extent(shape, 3, EDGES(1, 2));
     kv->tokens = extent(shape, 40, EDGES(1, 3, 4, 5, 15, 16, 17, 31, 33, 64, 65, 130));
     kv->width = extent(shape, 24, EDGES(1, 3, 4, 5, 8, 15, 16, 17, 32, 64, 66));
+    // Whole tokens as keys, and sequences at which variants that sum in chunks begin another one.
+    if (!shape->edges && chance(shape, 150) == 0) kv->width = 768;
+    if (!shape->edges && chance(shape, 150) == 0) kv->tokens = 1021 + chance(shape, 9);
 }
 
 static void describe_keys_values(alb_keys_values_s8 *kv, operand_role role, visitor *v) {
@@ -104,6 +107,7 @@ static void draw_attention_s8(void *call, shape_source *shape) {
     a->queries = extent(shape, 14, EDGES(1, 5, 24, 27));
     a->q_row = a->kv.heads * a->kv.width + gap(shape);
     a->dst_row = a->kv.heads * a->kv.width + gap(shape);
+    a->scale = 0.125f;
 }
 
 static void describe_attention_s8(void *call, visitor *v) {
@@ -114,6 +118,7 @@ static void describe_attention_s8(void *call, visitor *v) {
     NUMBER(a->queries);
     NUMBER(a->q_row);
     NUMBER(a->dst_row);
+    NUMBER(a->scale);
     const size_t columns = a->kv.heads * a->kv.width;
     describe_keys_values(&a->kv, ROLE_INPUT, v);
     MATRIX(ROLE_INPUT, a->q, KIND_F32, a->queries, columns, a->q_row);
@@ -152,7 +157,7 @@ static void refine_attention_s8(void *call, random_source *random) {
 
 static void run_attention_s8(const void *call, alb_isa isa, int threads) {
     const attention_s8_call *a = call;
-    alb_attention_s8(isa, threads, a->queries, a->q, a->q_row, &a->kv, a->dst, a->dst_row, a->scratch);
+    alb_attention_s8(isa, threads, a->queries, a->q, a->q_row, &a->kv, a->scale, a->dst, a->dst_row, a->scratch);
 }
 
 const operation operation_attention_s8 = {

@@ -57,6 +57,7 @@ typedef struct {
     const float *q;
     float *dst;
     void *scratch;
+    float scale;
 } attention_s8_call;
 extern const operation operation_attention_s8;
 
