@@ -61,6 +61,27 @@ typedef struct {
 } attention_s8_call;
 extern const operation operation_attention_s8;
 
+// --- Several in one
+
+typedef struct {
+    alb_layer_norm_args norm;
+    alb_quantize_args quantized;
+    float *scratch;
+} layer_norm_quantized_call;
+extern const operation operation_layer_norm_quantized;
+
+typedef struct {
+    alb_matmul_int8_args args;
+    size_t heads;
+} matmul_heads_call;
+extern const operation operation_matmul_heads;
+
+typedef struct {
+    alb_linear_backward_args args;
+    size_t heads, dst_head;
+} linear_backward_heads_call;
+extern const operation operation_linear_backward_heads;
+
 // --- Rows
 
 typedef struct {

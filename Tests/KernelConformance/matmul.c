@@ -42,7 +42,7 @@ static void draw_matmul_int8(void *call, shape_source *shape) {
     alb_matmul_int8_args *a = &c->args;
     a->m = extent(shape, 13, EDGES(1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 97));
     a->n = extent(shape, 40, EDGES(1, 8, 15, 16, 17, 33, 48, 63, 64, 65, 200));
-    a->k = round_up(extent(shape, 60, EDGES(4, 8, 12, 16, 20, 64, 68, 100)), 4);
+    a->k = round_up(extent(shape, 60, EDGES(4, 8, 12, 16, 20, 64, 68, 300)), 4);
     // Depths at which variants that sum in chunks begin another one.
     static const size_t deep[] = {1020, 1024, 1028, 1064, 2048, 3076};
     if (!shape->edges && chance(shape, 40) == 0) a->k = deep[chance(shape, sizeof deep / sizeof deep[0])];
