@@ -107,6 +107,7 @@ static void draw_attention_s8(void *call, shape_source *shape) {
     a->queries = extent(shape, 14, EDGES(1, 5, 24, 27));
     a->q_row = a->kv.heads * a->kv.width + gap(shape);
     a->dst_row = a->kv.heads * a->kv.width + gap(shape);
+    a->scale = alb_attention_scale(1 + chance(shape, 2 * a->kv.width));
 }
 
 static void describe_attention_s8(void *call, visitor *v) {
@@ -117,6 +118,7 @@ static void describe_attention_s8(void *call, visitor *v) {
     NUMBER(a->queries);
     NUMBER(a->q_row);
     NUMBER(a->dst_row);
+    NUMBER(a->scale);
     const size_t columns = a->kv.heads * a->kv.width;
     describe_keys_values(&a->kv, ROLE_INPUT, v);
     MATRIX(ROLE_INPUT, a->q, KIND_F32, a->queries, columns, a->q_row);
@@ -155,7 +157,7 @@ static void refine_attention_s8(void *call, random_source *random) {
 
 static void run_attention_s8(const void *call, alb_isa isa, int threads) {
     const attention_s8_call *a = call;
-    alb_attention_s8(isa, threads, a->queries, a->q, a->q_row, &a->kv, a->dst, a->dst_row, a->scratch);
+    alb_attention_s8(isa, threads, a->queries, a->q, a->q_row, &a->kv, a->scale, a->dst, a->dst_row, a->scratch);
 }
 
 const operation operation_attention_s8 = {

@@ -27,6 +27,12 @@ typedef struct {
 extern const operation operation_matmul_int8;
 
 typedef struct {
+    alb_matmul_int8_args args;
+    size_t heads;
+} matmul_heads_call;
+extern const operation operation_matmul_heads;
+
+typedef struct {
     alb_matmul_f32_args args;
     bool in_place;  ///< the residual is dst
 } matmul_f32_call;
@@ -54,6 +60,7 @@ extern const operation operation_attention_s8_quantize;
 typedef struct {
     alb_keys_values_s8 kv;
     size_t queries, q_row, dst_row;
+    float scale;
     const float *q;
     float *dst;
     void *scratch;

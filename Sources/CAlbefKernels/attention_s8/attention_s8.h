@@ -66,14 +66,14 @@ ALB_ATTENTION_S8_DECLARE(neon);
 // On ARM the instruction sets differ in the products alone: they share the quantisation, and a block whose sums of products
 // are taken by `product`.
 void alb_attention_s8_block__dotprod(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch);
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch);
 void alb_attention_s8_block__i8mm(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch);
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch);
 void alb_attention_s8_block_neon(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch, const alb_int8_sums *product);
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch, const alb_int8_sums *product);
 
 const alb_attention_s8_variant_entry *alb_attention_s8_select(alb_isa isa);
 

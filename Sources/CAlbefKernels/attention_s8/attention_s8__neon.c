@@ -8,7 +8,6 @@
 
 #include "../common/functions.h"
 #include "../common/quantization_neon.h"
-#include "alb_attention_f32.h"
 
 enum { QUARTERS = ALB_ATTENTION_S8_LANES / 4 };
 
@@ -101,11 +100,10 @@ void alb_attention_s8_quantize_values__neon(
 // --- Products
 
 static void score_rows(
-    size_t queries, const alb_keys_values_s8 *kv, size_t head, const alb_attention_s8_scratch *scratch,
+    size_t queries, const alb_keys_values_s8 *kv, size_t head, float scale, const alb_attention_s8_scratch *scratch,
     const alb_int8_sums *product) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
-    const float factor = alb_attention_scale(kv->width);
     const int8_t *keys = alb_s8_head_keys(kv, head);
     block_sums sums;
     for (size_t key = 0; key < padded; key += ALB_ATTENTION_S8_LANES) {
@@ -118,8 +116,8 @@ static void score_rows(
 #pragma clang loop unroll(full)
             for (int i = 0; i < QUARTERS; i++) {
                 const int32x4_t s = vmlsq_s32(vld1q_s32(sums[t] + 4 * i), zero_point, vld1q_s32(key_sums + 4 * i));
-                const float32x4_t scale = vmulq_n_f32(vld1q_f32(key_scales + 4 * i), scratch->q_scales[t]);
-                vst1q_f32(x + 4 * i, vmulq_f32(vcvtq_f32_s32(s), vmulq_n_f32(scale, factor)));
+                const float32x4_t scales = vmulq_n_f32(vld1q_f32(key_scales + 4 * i), scratch->q_scales[t]);
+                vst1q_f32(x + 4 * i, vmulq_f32(vcvtq_f32_s32(s), vmulq_n_f32(scales, scale)));
             }
         }
     }
@@ -208,8 +206,8 @@ static void value_rows(
 }
 
 void alb_attention_s8_block_neon(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch, const alb_int8_sums *product) {
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch, const alb_int8_sums *product) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
     for (size_t t = 0; t < queries; t++) {
@@ -217,16 +215,16 @@ void alb_attention_s8_block_neon(
         scratch->q_scales[t] = row.scale;
         scratch->q_zeros[t] = row.zero_point;
     }
-    score_rows(queries, kv, head, scratch, product);
+    score_rows(queries, kv, head, scale, scratch, product);
     for (size_t t = 0; t < queries; t++)
         softmax_row(scratch->scores + t * padded, kv->tokens, padded, scratch->p + t * padded, scratch->totals + t);
     value_rows(queries, kv, head, dst, dst_row, scratch, product);
 }
 
 void alb_attention_s8_block__neon(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch) {
-    alb_attention_s8_block_neon(queries, q, q_row, kv, head, dst, dst_row, scratch, &alb_int8_sums__neon);
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch) {
+    alb_attention_s8_block_neon(queries, q, q_row, kv, head, scale, dst, dst_row, scratch, &alb_int8_sums__neon);
 }
 
 #endif
