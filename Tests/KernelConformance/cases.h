@@ -27,12 +27,6 @@ typedef struct {
 extern const operation operation_matmul_int8;
 
 typedef struct {
-    alb_matmul_int8_args args;
-    size_t heads;
-} matmul_heads_call;
-extern const operation operation_matmul_heads;
-
-typedef struct {
     alb_matmul_f32_args args;
     bool in_place;  ///< the residual is dst
 } matmul_f32_call;
@@ -60,12 +54,33 @@ extern const operation operation_attention_s8_quantize;
 typedef struct {
     alb_keys_values_s8 kv;
     size_t queries, q_row, dst_row;
-    float scale;
     const float *q;
     float *dst;
     void *scratch;
+    float scale;
 } attention_s8_call;
 extern const operation operation_attention_s8;
+
+// --- Several in one
+
+typedef struct {
+    alb_layer_norm_args norm;
+    alb_quantize_args quantized;
+    float *scratch;
+} layer_norm_quantized_call;
+extern const operation operation_layer_norm_quantized;
+
+typedef struct {
+    alb_matmul_int8_args args;
+    size_t heads;
+} matmul_heads_call;
+extern const operation operation_matmul_heads;
+
+typedef struct {
+    alb_linear_backward_args args;
+    size_t heads, dst_head;
+} linear_backward_heads_call;
+extern const operation operation_linear_backward_heads;
 
 // --- Rows
 

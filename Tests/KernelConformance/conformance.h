@@ -121,6 +121,7 @@ typedef struct {
 
 /// Lists of pointers that end with NULL.
 extern const operation *const matmul_operations[];
+extern const operation *const fused_operations[];
 extern const operation *const attention_operations[];
 extern const operation *const row_operations[];
 extern const operation *const gradient_operations[];

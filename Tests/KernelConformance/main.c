@@ -12,8 +12,8 @@
 #include "alb_threads.h"
 
 const operation *const *const all_operations[] = {
-    matmul_operations,  attention_operations, row_operations,    gradient_operations,
-    picture_operations, heatmap_operations,   weight_operations, NULL};
+    matmul_operations,   fused_operations,   attention_operations, row_operations,
+    gradient_operations, picture_operations, heatmap_operations,   weight_operations, NULL};
 
 const operation *operation_named(const char *name) {
     for (size_t g = 0; all_operations[g]; g++)

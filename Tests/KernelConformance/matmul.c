@@ -42,7 +42,7 @@ static void draw_matmul_int8(void *call, shape_source *shape) {
     alb_matmul_int8_args *a = &c->args;
     a->m = extent(shape, 13, EDGES(1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 97));
     a->n = extent(shape, 40, EDGES(1, 8, 15, 16, 17, 33, 48, 63, 64, 65, 200));
-    a->k = round_up(extent(shape, 60, EDGES(4, 8, 12, 16, 20, 64, 68, 100)), 4);
+    a->k = round_up(extent(shape, 60, EDGES(4, 8, 12, 16, 20, 64, 68, 300)), 4);
     // Depths at which variants that sum in chunks begin another one.
     static const size_t deep[] = {1020, 1024, 1028, 1064, 2048, 3076};
     if (!shape->edges && chance(shape, 40) == 0) a->k = deep[chance(shape, sizeof deep / sizeof deep[0])];
@@ -69,7 +69,9 @@ static void describe_matmul_int8(void *call, visitor *v) {
 }
 
 /// Padding channels hold zeros, and sums are those of the weights.
-static void refine_weights(const alb_matmul_int8_args *a) {
+static void refine_matmul_int8(void *call, random_source *random) {
+    (void)random;
+    const alb_matmul_int8_args *a = &((matmul_int8_call *)call)->args;
     int8_t *rhs = (int8_t *)a->rhs;
     float *scales = (float *)a->rhs_scales;
     int32_t *sums = (int32_t *)a->rhs_sums;
@@ -84,11 +86,6 @@ static void refine_weights(const alb_matmul_int8_args *a) {
     }
 }
 
-static void refine_matmul_int8(void *call, random_source *random) {
-    (void)random;
-    refine_weights(&((matmul_int8_call *)call)->args);
-}
-
 static void run_matmul_int8(const void *call, alb_isa isa, int threads) {
     alb_matmul_f32_qu8d_qs8c(isa, threads, &((const matmul_int8_call *)call)->args);
 }
@@ -96,51 +93,6 @@ static void run_matmul_int8(const void *call, alb_isa isa, int threads) {
 const operation operation_matmul_int8 = {
     "matmul_f32_qu8d_qs8c", sizeof(matmul_int8_call), draw_matmul_int8, describe_matmul_int8, refine_matmul_int8,
     run_matmul_int8, alb_matmul_f32_qu8d_qs8c_variant};
-
-// --- Int8 linear layer, rows of its own for each head
-
-static void draw_matmul_heads(void *call, shape_source *shape) {
-    matmul_heads_call *c = call;
-    alb_matmul_int8_args *a = &c->args;
-    c->heads = extent(shape, 4, EDGES(1, 2, 12));
-    a->m = extent(shape, 13, EDGES(1, 2, 7, 24, 25));
-    a->n = c->heads * round_up(extent(shape, 40, EDGES(16, 32, 64, 80)), 16);
-    a->k = round_up(extent(shape, 60, EDGES(4, 12, 64)), 4);
-    a->dst_stride = a->n + gap(shape);
-    a->epilogue.bias = chance(shape, 3) ? WANTED : NULL;
-}
-
-static void describe_matmul_heads(void *call, visitor *v) {
-    matmul_heads_call *c = call;
-    alb_matmul_int8_args *a = &c->args;
-    NUMBER(c->heads);
-    NUMBER(a->m);
-    NUMBER(a->n);
-    NUMBER(a->k);
-    NUMBER(a->dst_stride);
-    if (OPTIONAL(a->epilogue.bias)) VECTOR(ROLE_INPUT, a->epilogue.bias, KIND_F32, a->n);
-    VECTOR(ROLE_INPUT, a->lhs, KIND_U8, c->heads * a->m * a->k);
-    VECTOR(ROLE_INPUT, a->lhs_scales, KIND_F32, c->heads * a->m);
-    VECTOR(ROLE_INPUT, a->lhs_zero_points, KIND_I32, c->heads * a->m);
-    ALIGNED(ROLE_INPUT, a->rhs, KIND_S8, a->n * a->k);
-    VECTOR(ROLE_INPUT, a->rhs_scales, KIND_F32, a->n);
-    VECTOR(ROLE_INPUT, a->rhs_sums, KIND_I32, a->n);
-    MATRIX(ROLE_OUTPUT, a->dst, KIND_F32, a->m, a->n, a->dst_stride);
-}
-
-static void refine_matmul_heads(void *call, random_source *random) {
-    (void)random;
-    refine_weights(&((matmul_heads_call *)call)->args);
-}
-
-static void run_matmul_heads(const void *call, alb_isa isa, int threads) {
-    const matmul_heads_call *c = call;
-    alb_matmul_heads_f32_qu8d_qs8c(isa, threads, c->heads, &c->args);
-}
-
-const operation operation_matmul_heads = {
-    "matmul_heads_f32_qu8d_qs8c", sizeof(matmul_heads_call), draw_matmul_heads, describe_matmul_heads, refine_matmul_heads,
-    run_matmul_heads, alb_matmul_f32_qu8d_qs8c_variant};
 
 // --- Float linear layer
 
@@ -314,5 +266,4 @@ const operation operation_product = {
     "product_f32", sizeof(product_call), draw_product, describe_product, NULL, run_product, alb_product_f32_variant};
 
 const operation *const matmul_operations[] = {
-    &operation_matmul_int8, &operation_matmul_heads, &operation_matmul_f32, &operation_quantize,
-    &operation_linear_backward, &operation_product, NULL};
+    &operation_matmul_int8, &operation_matmul_f32, &operation_quantize, &operation_linear_backward, &operation_product, NULL};

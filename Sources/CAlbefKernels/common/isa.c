@@ -1,6 +1,18 @@
 #include "alb_isa.h"
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/// AVX-VNNI, of which the compiler's own list of features does not know everywhere: leaf 7, subleaf 1, bit 4 of EAX.
+static bool has_avxvnni(void) {
+#if defined(ALB_AVXVNNI_EVEX)
+    return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+#else
+    unsigned int eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1) != 0;
+#endif
+}
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 
 static bool has_dotprod(void) { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
@@ -25,6 +37,7 @@ bool alb_isa_built(alb_isa isa) {
     case ALB_ISA_SCALAR: return true;
 #if defined(__x86_64__)
     case ALB_ISA_AVX2:
+    case ALB_ISA_AVXVNNI:
     case ALB_ISA_AVX512VNNI: return true;
 #elif defined(__aarch64__)
     case ALB_ISA_NEON:
@@ -41,6 +54,7 @@ bool alb_isa_supported(alb_isa isa) {
     case ALB_ISA_SCALAR: return true;
 #if defined(__x86_64__)
     case ALB_ISA_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case ALB_ISA_AVXVNNI: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_avxvnni();
     case ALB_ISA_AVX512VNNI:
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&

@@ -16,6 +16,12 @@
 #endif
 
 #define ALB_AVX2_FEATURES "avx2,fma"
+// The same code in the encoding of AVX-512, for machines that have that and not AVX-VNNI: only to test it there.
+#if defined(ALB_AVXVNNI_EVEX)
+#define ALB_AVXVNNI_FEATURES "avx512f,avx512vl,avx512vnni,avx2,fma"
+#else
+#define ALB_AVXVNNI_FEATURES "avxvnni,avx2,fma"
+#endif
 #define ALB_AVX512VNNI_FEATURES "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma"
 // Baseline NEON belongs to every ARM64 CPU and needs no region.
 #define ALB_DOTPROD_FEATURES "dotprod"

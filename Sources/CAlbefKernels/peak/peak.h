@@ -19,6 +19,7 @@ void alb_peak_int8__scalar(size_t steps);
 void alb_peak_f32__scalar(size_t steps);
 void alb_peak_int8__avx2(size_t steps);
 void alb_peak_f32__avx2(size_t steps);
+void alb_peak_int8__avxvnni(size_t steps);
 void alb_peak_int8__avx512vnni(size_t steps);
 void alb_peak_f32__avx512vnni(size_t steps);
 

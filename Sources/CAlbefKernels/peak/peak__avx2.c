@@ -15,8 +15,9 @@ void alb_peak_int8__avx2(size_t steps) {
     for (size_t s = 0; s < steps; s++)
 #pragma clang loop unroll(full)
         for (int i = 0; i < ALB_PEAK_CHAINS; i++) {
+            // Else one product would serve all steps.
+            ALB_PEAK_KEEP_VECTOR(lhs);
             __m256i product = _mm256_madd_epi16(lhs, rhs);
-            ALB_PEAK_KEEP_VECTOR(product);
             acc[i] = _mm256_add_epi32(acc[i], product);
             ALB_PEAK_KEEP_VECTOR(acc[i]);
         }
