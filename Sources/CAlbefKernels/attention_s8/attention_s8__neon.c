@@ -100,7 +100,7 @@ void alb_attention_s8_quantize_values__neon(
 // --- Products
 
 static void score_rows(
-    size_t queries, const alb_keys_values_s8 *kv, size_t head, float factor, const alb_attention_s8_scratch *scratch,
+    size_t queries, const alb_keys_values_s8 *kv, size_t head, float scale, const alb_attention_s8_scratch *scratch,
     const alb_int8_sums *product) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
@@ -116,8 +116,8 @@ static void score_rows(
 #pragma clang loop unroll(full)
             for (int i = 0; i < QUARTERS; i++) {
                 const int32x4_t s = vmlsq_s32(vld1q_s32(sums[t] + 4 * i), zero_point, vld1q_s32(key_sums + 4 * i));
-                const float32x4_t scale = vmulq_n_f32(vld1q_f32(key_scales + 4 * i), scratch->q_scales[t]);
-                vst1q_f32(x + 4 * i, vmulq_f32(vcvtq_f32_s32(s), vmulq_n_f32(scale, factor)));
+                const float32x4_t scales = vmulq_n_f32(vld1q_f32(key_scales + 4 * i), scratch->q_scales[t]);
+                vst1q_f32(x + 4 * i, vmulq_f32(vcvtq_f32_s32(s), vmulq_n_f32(scales, scale)));
             }
         }
     }

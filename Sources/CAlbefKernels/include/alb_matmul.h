@@ -38,9 +38,10 @@ typedef struct {
     const uint8_t *_Nonnull lhs;               ///< m x k, dense
     const float *_Nonnull lhs_scales;          ///< m
     const int32_t *_Nonnull lhs_zero_points;   ///< m
-    const int8_t *_Nonnull rhs;                ///< [N/16][k/4][16][4], N = n rounded up to a multiple of 16; 64-byte aligned
+    const int8_t *_Nonnull rhs;                ///< [N/16][k/4][16][4], N = n rounded up to a multiple of 16; 64-byte aligned;
+                                               ///< -127...127: variants without an int8 product rely on it
     const float *_Nonnull rhs_scales;          ///< N
-    const int32_t *_Nonnull rhs_sums;          ///< N
+    const int32_t *_Nonnull rhs_sums;          ///< N: the sums of the weights over k; variants that lower lhs rely on it
     alb_epilogue epilogue;
     float *_Nonnull dst;                       ///< m x n; overlaps no input but the residual
     size_t dst_stride;                         ///< elements from row to row, at least n

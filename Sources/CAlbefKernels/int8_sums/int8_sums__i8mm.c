@@ -10,9 +10,9 @@
 ALB_TARGET_BEGIN(ALB_I8MM_FEATURES)
 
 // usmmla: 8 bytes of two rows meet 8 bytes of two channels, 32 products of unsigned with signed bytes. Two groups, which lie 64
-// bytes apart, are zipped into 8 bytes a channel, once for all rows of a tile: beside the products zipping is as dear as they
-// are, and a third of them for each six rows. 6 rows by 16 channels: 24 accumulators, 3 registers of activations, 5 for weights;
-// 24 usmmla for 11 loads and 3 insertions.
+// bytes apart, are zipped into 8 bytes a channel once for all rows of a tile: done for every 6 rows, it would be a vector
+// instruction for every 3 usmmla. 6 rows by 16 channels: 24 accumulators, 3 registers of activations, 5 for weights; 24 usmmla
+// for 14 loads and 3 insertions.
 #define PAIRS 3
 #define COLUMNS (ALB_SUMS_LANES / 2)
 #define QUARTERS 4
@@ -105,7 +105,7 @@ static void accumulate_any(
 static void sum(
     size_t rows, size_t groups, const uint8_t *lhs, size_t lhs_stride, const int8_t *rhs,
     int32_t (*sums)[ALB_SUMS_LANES]) {
-    int8_t zipped[ALB_SUMS_CHUNK / 2 * STEP_BYTES];
+    _Alignas(64) int8_t zipped[ALB_SUMS_CHUNK / 2 * STEP_BYTES];
     const size_t pairs = (rows + 1) / 2;
     memset(sums, 0, rows * sizeof *sums);
     for (size_t g = 0; g < groups; g += ALB_SUMS_CHUNK) {

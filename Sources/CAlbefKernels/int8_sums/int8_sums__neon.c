@@ -7,8 +7,8 @@
 
 // ARMv8.0 has no product of bytes that sums in 32 bits. smull and smlal leave the sum of two products of signed bytes in 16 bits,
 // which hold it: 2 * 128 * 127 = 32 512; sadalp adds neighbours of these into 32 bits. So the groups are taken in twos, and a
-// channel's sum lies in two lanes until the end. 2 rows by 16 channels: 16 accumulators, and 36 multiply-and-add instructions
-// of a row for every 5.5 that prepare its bytes.
+// channel's sum lies in two lanes until the end. 2 rows by 16 channels: 16 accumulators; 48 instructions that multiply or add for
+// 6 that prepare bytes and 10 loads.
 #define HEIGHT 2
 #define QUARTERS 4
 #define LANE_BYTES (ALB_SUMS_LANES * ALB_SUMS_GROUP)

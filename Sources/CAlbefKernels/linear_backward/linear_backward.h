@@ -25,6 +25,7 @@ typedef void (*alb_unpack_channels)(const int8_t *weights, float *dst);
 
 void alb_unpack_channels__avx2(const int8_t *weights, float *dst);
 void alb_unpack_channels__avx512vnni(const int8_t *weights, float *dst);
+void alb_unpack_channels__neon(const int8_t *weights, float *dst);
 
 /// The vector form that `isa` selects, or NULL where there is none.
 alb_unpack_channels alb_unpack_channels_select(alb_isa isa);

@@ -10,6 +10,8 @@ static const variant variants[] = {
 #if defined(__x86_64__)
     {ALB_ISA_AVX512VNNI, alb_unpack_channels__avx512vnni},
     {ALB_ISA_AVX2, alb_unpack_channels__avx2},
+#elif defined(__aarch64__)
+    {ALB_ISA_NEON, alb_unpack_channels__neon},
 #endif
     {ALB_ISA_SCALAR, NULL},
 };

@@ -6,7 +6,7 @@
 
 #include "../common/epilogue_neon.h"
 
-#define LANES 4
+#define QUARTERS (ALB_BLOCK / 4)
 
 /// Turns the sums of one row with one block of channels into outputs. `offset` was subtracted from the activations, and so is
 /// subtracted from their zero point.
@@ -14,15 +14,20 @@ static inline void finish_row(
     const alb_matmul_int8_args *a, size_t row, size_t channel, const int32_t *sums, int32_t offset) {
     const int32x4_t zero_point = vdupq_n_s32(a->lhs_zero_points[row] - offset);
     const float scale = a->lhs_scales[row];
-    for (size_t n = channel; n < channel + ALB_BLOCK && n < a->n; n += LANES) {
-        const size_t lanes = a->n - n;
-        const int32x4_t sum = vmlsq_s32(vld1q_s32(sums + n - channel), zero_point, vld1q_s32(a->rhs_sums + n));
-        const float32x4_t bias = a->epilogue.bias ? alb_load_neon(a->epilogue.bias + n, lanes) : vdupq_n_f32(0.0f);
+    float32x4_t y[QUARTERS];
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < QUARTERS; i++) {
+        const size_t n = channel + 4 * i;
+        const int32x4_t sum = vmlsq_s32(vld1q_s32(sums + 4 * i), zero_point, vld1q_s32(a->rhs_sums + n));
         const float32x4_t scales = vmulq_n_f32(vld1q_f32(a->rhs_scales + n), scale);
-        float32x4_t y = vfmaq_f32(bias, vcvtq_f32_s32(sum), scales);
-        y = alb_finish_neon(y, &a->epilogue, row, n, lanes);
-        alb_store_neon(a->dst + row * a->dst_stride + n, y, lanes);
+        float32x4_t bias = vdupq_n_f32(0.0f);
+        if (a->epilogue.bias) bias = alb_load_neon(a->epilogue.bias + n, alb_lanes_neon(n, a->n));
+        y[i] = vfmaq_f32(bias, vcvtq_f32_s32(sum), scales);
     }
+    alb_finish_block_neon(y, &a->epilogue, row, channel, a->n);
+    float *dst = a->dst + row * a->dst_stride + channel;
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < QUARTERS; i++) alb_store_neon(dst + 4 * i, y[i], alb_lanes_neon(channel + 4 * i, a->n));
 }
 
 void alb_matmul_f32_qu8d_qs8c_tile_neon(const alb_matmul_int8_args *a, alb_tile tile, const alb_int8_sums *product) {
