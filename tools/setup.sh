@@ -63,3 +63,24 @@ need_python() {
     touch "$cache/complete"
     du -sh "$cache" | awk '{print "installed: " $1}'
 }
+
+# Makes (once) the environment of the comparison with other runtimes, on top of the one that need_python makes, and sets
+# $peers_python to its interpreter. $1: the checkout's tools/ folder.
+need_peers_python() {
+    need_python "$1"
+    local key cache folders
+    key=$(cat "$1/requirements.txt" "$1/peers-requirements.txt" | sha256sum | cut -c1-12)
+    cache=${ALBEF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/albef}/peers-python-$key
+    peers_python=$cache/bin/python
+    if [ -f "$cache/complete" ]; then return 0; fi
+    say "making the peers' environment in $cache (about 700 MB on disk, 200 MB to download)"
+    rm -rf "$cache"
+    python3 -m venv "$cache"
+    # torch and the rest come from the other environment: a path file makes its packages visible here, to pip too.
+    folders='import sysconfig; print(sysconfig.get_paths()["purelib"])'
+    "$python" -c "$folders" >"$("$peers_python" -c "$folders")/albef.pth"
+    "$peers_python" -m pip install -q --disable-pip-version-check -r "$1/peers-requirements.txt" ||
+        stop "could not install tools/peers-requirements.txt"
+    touch "$cache/complete"
+    du -sh "$cache" | awk '{print "installed: " $1}'
+}

@@ -40,19 +40,24 @@ extension Kernels {
     ///   - x: float32 `[M, K]`, may have gaps between rows.
     ///   - arena: Holds `x`; the result is reserved in it.
     public func quantizeRows(_ x: TensorView, in arena: Arena) -> QuantizedRows {
-        let depth = x.columns
-        let padded = PackedLayout.paddedDepth(depth)
-        precondition(padded <= Int(ALB_MATMUL_MAXIMUM_DEPTH), "deeper than an int32 accumulator allows")
-        let result = QuantizedRows(
-            values: arena.reserve(Shape(x.rows, padded), .uint8), scales: arena.reserve(Shape(x.rows)),
-            zeroPoints: arena.reserve(Shape(x.rows), .int32), depth: depth)
+        let result = reserveQuantizedRows(x.rows, depth: x.columns, in: arena)
         if arena.isPlanning || x.rows == 0 { return result }
         unsafe withUnsafePointer(
             to: alb_quantize_args(
-                m: x.rows, k: depth, src: arena.floats(x), src_stride: x.rowStride, dst: arena.bytes(result.values),
-                dst_stride: padded, scales: arena.floats(result.scales), zero_points: arena.integers(result.zeroPoints))
+                m: x.rows, k: x.columns, src: arena.floats(x), src_stride: x.rowStride, dst: arena.bytes(result.values),
+                dst_stride: result.values.columns, scales: arena.floats(result.scales),
+                zero_points: arena.integers(result.zeroPoints))
         ) { unsafe alb_quantize_qu8d_f32(isa.code, threadCount, $0) }
         return result
+    }
+
+    /// Room for quantised rows.
+    func reserveQuantizedRows(_ rows: Int, depth: Int, in arena: Arena) -> QuantizedRows {
+        let padded = PackedLayout.paddedDepth(depth)
+        precondition(padded <= Int(ALB_MATMUL_MAXIMUM_DEPTH), "deeper than an int32 accumulator allows")
+        return QuantizedRows(
+            values: arena.reserve(Shape(rows, padded), .uint8), scales: arena.reserve(Shape(rows)),
+            zeroPoints: arena.reserve(Shape(rows), .int32), depth: depth)
     }
 
     /// A linear layer: `y = activation(x · weightᵀ + bias) + residual`.

@@ -32,6 +32,32 @@ extension Kernels {
         layerNorm(x, weight, bias, epsilon, y, normalized: normalized, reciprocals: reciprocals, arena)
     }
 
+    /// Normalises each row and quantises it at once, with the bytes of the one after the other.
+    ///
+    /// - Parameters: as in the plain form.
+    /// - Returns: The quantised rows, reserved in `arena` for as long as the caller's mark.
+    public func layerNormQuantized(
+        _ x: TensorView, weight: ConstantTensor, bias: ConstantTensor, epsilon: Float, in arena: Arena
+    ) -> QuantizedRows {
+        precondition(x.type == .float32 && x.columns > 0)
+        precondition(weight.shape.count == x.columns && bias.shape.count == x.columns)
+        let result = reserveQuantizedRows(x.rows, depth: x.columns, in: arena)
+        arena.scoped {
+            let scratch = arena.reserve(Shape(Int(threadCount) * Int(ALB_LAYER_NORM_SCRATCH_ROWS), x.columns), .float32)
+            if arena.isPlanning || x.rows == 0 { return }
+            var norm = unsafe alb_layer_norm_args(
+                m: x.rows, n: x.columns, src: arena.floats(x), src_stride: x.rowStride, weight: weight.floats,
+                bias: bias.floats, epsilon: epsilon, dst: arena.floats(scratch), dst_stride: x.columns,
+                normalized: nil, reciprocals: nil)
+            var rows = unsafe alb_quantize_args(
+                m: x.rows, k: x.columns, src: arena.floats(scratch), src_stride: x.columns, dst: arena.bytes(result.values),
+                dst_stride: result.values.columns, scales: arena.floats(result.scales),
+                zero_points: arena.integers(result.zeroPoints))
+            unsafe alb_layer_norm_qu8d_f32(isa.code, threadCount, &norm, &rows, arena.floats(scratch))
+        }
+        return result
+    }
+
     private func layerNorm(
         _ x: TensorView, _ weight: ConstantTensor, _ bias: ConstantTensor, _ epsilon: Float, _ y: TensorView,
         normalized: TensorView?, reciprocals: TensorView?, _ arena: Arena

@@ -36,6 +36,11 @@ public struct LayerNorm: Sendable {
         }
     }
 
+    /// The normalised rows of `x` as an int8 layer reads them, in the arena until the caller releases it.
+    func quantized(_ x: TensorView, in work: Workspace) -> QuantizedRows {
+        work.kernels.layerNormQuantized(x, weight: weight, bias: bias, epsilon: epsilon, in: work.arena)
+    }
+
     /// What a forward pass leaves for the gradient.
     public struct Record {
         /// `[rows, width]`: the rows before scale and shift.

@@ -63,6 +63,25 @@ public struct Linear: Sendable {
         }
     }
 
+    /// The same for the rows of `x` normalised by `norm`, which are quantised as they are made where nothing else needs them.
+    ///
+    /// - Parameter record: Of the norm, filled where given; the bytes of `y` stay the same.
+    func callAsFunction(
+        normalized x: TensorView, by norm: LayerNorm, record: LayerNorm.Record? = nil, activation: Activation = .none,
+        to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            if case .int8(let matrix) = weight, record == nil, work.inputObserver == nil {
+                work.kernels.linear(
+                    norm.quantized(x, in: work), matrix, bias: bias, activation: activation, to: y, in: work.arena)
+            } else {
+                let rows = work.reserve(x.shape)
+                norm(x, record: record, to: rows, in: work)
+                self(rows, activation: activation, to: y, in: work)
+            }
+        }
+    }
+
     /// The gradient at the input, `g W`, from the same packed weights, written into `x` or added to what it holds.
     ///
     /// - Parameters:

@@ -35,6 +35,17 @@ public struct MLP: Sendable {
         }
     }
 
+    /// The same for the rows of `x` normalised by `norm`.
+    func callAsFunction(
+        normalized x: TensorView, by norm: LayerNorm, residual: TensorView, to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let hidden = work.reserve(Shape(x.rows, first.outputs))
+            first(normalized: x, by: norm, activation: .gelu, to: hidden, in: work)
+            second(hidden, residual: residual, to: y, in: work)
+        }
+    }
+
     /// Writes the gradient that passes through both layers into `x`, or adds it to what `x` holds; `[rows, width]`. `x` may
     /// be `g`.
     public func backward(

@@ -37,9 +37,7 @@ public struct VisionBlock: Sendable {
                 let joint = work.reserve(Shape(x.rows, 3 * x.columns))
                 attend(x, joint: joint, to: middle, in: work)
             }
-            let normalized = work.reserve(x.shape)
-            secondNorm(middle, to: normalized, in: work)
-            mlp(normalized, residual: middle, to: y, in: work)
+            mlp(normalized: middle, by: secondNorm, residual: middle, to: y, in: work)
         }
     }
 
@@ -55,14 +53,11 @@ public struct VisionBlock: Sendable {
     ) {
         let width = x.columns, rows = 0..<middle.rows
         work.arena.scoped {
-            let normalized = work.reserve(x.shape)
-            firstNorm(x, record: record, to: normalized, in: work)
-            queryKeyValue(normalized, to: joint, in: work)
+            queryKeyValue(normalized: x, by: firstNorm, record: record, to: joint, in: work)
             let keysValues = KeysValues(
                 keys: joint.columns(width..<2 * width), values: joint.columns(2 * width..<3 * width), heads: heads,
                 arithmetic: arithmetic, in: work)
-            // The normalised rows are no longer needed.
-            let context = normalized.rows(rows)
+            let context = work.reserve(middle.shape)
             keysValues.attend(joint.columns(0..<width).rows(rows), heads: heads, to: context, in: work)
             projection(context, residual: x.rows(rows), to: middle, in: work)
         }

@@ -9,14 +9,15 @@ struct AlbefBench: ParsableCommand {
         abstract: "Measures the kernels against what this machine can do at most.",
         discussion: """
             First the peaks: int8 and float32 multiply-adds in registers, and reading memory. Then every shape of the list, all \
-            thread counts in turn, the best of many runs. Nothing else should run meanwhile.
+            thread counts in turn, the best of many runs. Products are shown as a share of the peak, other kernels as a share \
+            of the memory's bandwidth, above 100 % where caches hold what they read. Nothing else should run meanwhile.
             """)
 
-    @Option(help: "A text file of shapes, a line each: name, rows, channels, depth.")
+    @Option(help: "A text file of shapes, a line each: operation, name, sizes.")
     var shapes = "fixtures/shapes/albef_384.txt"
 
-    @Option(help: "Thread counts to compare.")
-    var threads: [Int] = [1, 2]
+    @Option(help: "Thread counts to compare (default: 1 and one for each processor).")
+    var threads: [Int] = Kernels.availableProcessors > 1 ? [1, Kernels.availableProcessors] : [1]
 
     @Option(help: "Instruction set: the ceiling for the variants (default: the best of this CPU).")
     var isa: String?
@@ -43,29 +44,42 @@ struct AlbefBench: ParsableCommand {
         let peaks = kernels.map { kernels in
             let peak = kernels.measurePeak()
             let bandwidth = kernels.measureReadBandwidth()
-            report.peak(kernels, int8: peak.int8GMACs, float32: peak.float32GMACs, bandwidth: bandwidth)
-            return peak
+            let peaks = Peaks(int8: peak.int8GMACs, float32: peak.float32GMACs, bandwidth: bandwidth)
+            report.peak(kernels, peaks)
+            return peaks
         }
         report.variants(kernels.first?.variants() ?? [])
+        report.linearHead()
         for shape in list {
-            let workload = LinearWorkload(rows: shape.rows, channels: shape.channels, depth: shape.depth)
-            for (index, best) in measure(workload, kernels).enumerated() {
+            guard case .linear(let layer) = shape.operation else { continue }
+            let workload = LinearWorkload(
+                rows: layer.rows, channels: layer.channels, depth: layer.depth, activation: layer.gelu ? .gelu : .none,
+                addsResidual: layer.residual)
+            for (index, best) in turns(kernels, workload.run, best: { $0.best($1) }).enumerated() {
                 report.linear(
-                    shape, kernels[index], best, gigaMACs: workload.multiplyAdds / 1e9, int8Peak: peaks[index].int8GMACs,
-                    float32Peak: peaks[index].float32GMACs)
+                    shape.name, layer, kernels[index], best, gigaMACs: workload.multiplyAdds / 1e9,
+                    int8Peak: peaks[index].int8, float32Peak: peaks[index].float32)
+            }
+        }
+        report.rowsHead()
+        for shape in list {
+            guard case .rows(let operation) = shape.operation else { continue }
+            let workload = RowsWorkload(operation)
+            for (index, best) in turns(kernels, workload.run, best: min).enumerated() {
+                report.rows(shape.name, workload, kernels[index], best, peaks[index])
             }
         }
     }
 
     /// The best times for each of the kernels, which take turns.
-    private func measure(_ workload: LinearWorkload, _ kernels: [Kernels]) -> [LinearWorkload.Times] {
-        var best = kernels.map { workload.run($0) }
+    private func turns<Times>(_ kernels: [Kernels], _ run: (Kernels) -> Times, best: (Times, Times) -> Times) -> [Times] {
+        var result = kernels.map(run)
         let clock = ContinuousClock()
         let end = clock.now + .seconds(seconds * Double(kernels.count))
         while clock.now < end {
-            for index in kernels.indices { best[index] = best[index].best(workload.run(kernels[index])) }
+            for index in kernels.indices { result[index] = best(result[index], run(kernels[index])) }
         }
-        return best
+        return result
     }
 
     private func chosenISA() throws -> ISA {
@@ -73,30 +87,16 @@ struct AlbefBench: ParsableCommand {
         do { return try ISA.named(isa) } catch { throw ValidationError(error.description) }
     }
 
-    private func readShapes() throws -> [LinearShape] {
+    private func readShapes() throws -> [KernelShape] {
         let bytes = try readFile(shapes, limit: 1 << 20)
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
-        var result: [LinearShape] = []
+        var result: [KernelShape] = []
         for (number, line) in lines.enumerated() where !line.isEmpty && !line.hasPrefix("#") {
-            guard let shape = LinearShape(line) else {
-                throw ValidationError("\(shapes):\(number + 1): expected a name and three numbers from 1 to 100000")
+            guard let shape = KernelShape(line) else {
+                throw ValidationError("\(shapes):\(number + 1): expected an operation, a name and its numbers from 1 to 100000")
             }
             result.append(shape)
         }
         return result
-    }
-}
-
-/// A linear layer to measure.
-struct LinearShape {
-    let name: String
-    let rows, channels, depth: Int
-
-    init?(_ line: Substring) {
-        let fields = line.split(separator: " ")
-        let numbers = fields.dropFirst().compactMap { Int($0) }
-        guard fields.count == 4, numbers.count == 3, numbers.allSatisfy({ (1...100_000).contains($0) }), numbers[2] <= 32768
-        else { return nil }
-        (name, rows, channels, depth) = (String(fields[0]), numbers[0], numbers[1], numbers[2])
     }
 }

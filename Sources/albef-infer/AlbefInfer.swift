@@ -16,7 +16,7 @@ struct AlbefInfer: ParsableCommand {
         subcommands: [
             InfoCommand.self, MatchCommand.self, SearchCommand.self, EmbedCommand.self, VQACommand.self,
             EntailCommand.self, ReasonCommand.self, GroundCommand.self, FillMaskCommand.self, TraceCommand.self,
-            VerifyCommand.self, EvaluateCommand.self, RunCommand.self,
+            VerifyCommand.self, EvaluateCommand.self, RunCommand.self, BenchCommand.self,
         ])
 
     /// Runs the command; whatever fails becomes one line on standard error and the documented exit code.

@@ -140,6 +140,45 @@ struct RowsTests {
         }
     }
 
+    @Test("normalising and quantising at once gives the bytes of one after the other", arguments: widths)
+    func layerNormQuantized(n: Int) {
+        var random = TestRandom("layer norm quantised \(n)")
+        for m in [1, 3, 4, 9, 17] {
+            let rows = RowCase(m, n, .atEnd, &random), padded = paddedDepth(n)
+            let weight = Guarded(random: &random, n, .atEnd), bias = Guarded(random: &random, n, .atEnd)
+            let dst = Guarded<Float>(m * n, .atEnd)
+            func norm(into dst: Guarded<Float>) -> alb_layer_norm_args {
+                alb_layer_norm_args(
+                    m: m, n: n, src: rows.src.start, src_stride: rows.stride, weight: weight.start, bias: bias.start,
+                    epsilon: 1e-6, dst: dst.start, dst_stride: n, normalized: nil, reciprocals: nil)
+            }
+            func result(_ body: (inout alb_quantize_args) -> Void) -> (Guarded<UInt8>, Guarded<Float>, Guarded<Int32>) {
+                let made = (Guarded<UInt8>(m * padded, .atEnd), Guarded<Float>(m, .atEnd), Guarded<Int32>(m, .atEnd))
+                var args = alb_quantize_args(
+                    m: m, k: n, src: dst.start, src_stride: n, dst: made.0.start, dst_stride: padded,
+                    scales: made.1.start, zero_points: made.2.start)
+                body(&args)
+                return made
+            }
+            let expected = result { args in
+                var first = norm(into: dst)
+                alb_layer_norm_f32(reference.isa, 1, &first)
+                alb_quantize_qu8d_f32(reference.isa, 1, &args)
+            }
+            for setting in Setting.all {
+                let scratch = Guarded<Float>(Int(setting.threads) * Int(ALB_LAYER_NORM_SCRATCH_ROWS) * n, .atEnd)
+                let found = result { args in
+                    var first = norm(into: scratch)
+                    alb_layer_norm_qu8d_f32(setting.isa, setting.threads, &first, &args, scratch.start)
+                }
+                #expect(
+                    found.0.firstDifference(from: expected.0) == nil && found.1.firstDifference(from: expected.1) == nil
+                        && found.2.firstDifference(from: expected.2) == nil,
+                    "\(m)x\(n), \(setting), seed \(random.seed)")
+            }
+        }
+    }
+
     @Test("layer norm: every variant gives the scalar bytes, with and without what the gradient needs", arguments: widths)
     func layerNormVariants(n: Int) {
         var random = TestRandom("layer norm \(n)")

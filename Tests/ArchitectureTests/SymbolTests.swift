@@ -6,9 +6,12 @@ import Testing
 private let allowedSymbols: Set<String> = [
     "fmaf", "sqrtf", "rintf", "memcpy", "memset", "memmove", "memcmp", "bzero",
     "_GLOBAL_OFFSET_TABLE_", "__cpu_model", "__cpu_indicator_init", "__cpu_features2", "__stack_chk_fail",
+    // ARM64: which instruction sets the CPU has.
+    "getauxval",
 ]
 
-private let allowedPrefixes = ["alb_", "omp_", "kmp_", "__kmpc_"]
+/// The last: atomic operations that the compiler's own runtime picks on ARM64.
+private let allowedPrefixes = ["alb_", "omp_", "kmp_", "__kmpc_", "__aarch64_"]
 
 /// Symbols that the planning of image resizing needs in double precision (Pillow computes its filter weights so), and
 /// comparison, whose results are reports and no tensors.

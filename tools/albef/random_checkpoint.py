@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -59,6 +60,19 @@ def synthetic_vocabulary(size: int = PUBLISHED_VOCABULARY) -> list[str]:
     return distinct[:size]
 
 
+def made_up_answers(vocabulary: list[str], count: int, seed: int = 1) -> list[str]:
+    """Distinct answers of one to six words, equally often; each word is one piece, drawn from all that have three letters.
+
+    That is harder on a runtime than the published 3,128 answers, which are shorter and often begin alike.
+    """
+    words = [word for word in vocabulary if len(word) >= 3 and word.isascii() and word.isalpha()]
+    generator = random.Random(seed)
+    answers: dict[str, None] = {}
+    while len(answers) < count:
+        answers[" ".join(generator.choices(words, k=1 + len(answers) % 6))] = None
+    return list(answers)
+
+
 def build_random(
     task: str, config: ModelConfig, seed: int, *, twins: bool, initializer_range: float = 0.02, queue_size: int = 65536
 ) -> nn.Module:
@@ -103,6 +117,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, help="X.pth, or X.safetensors with metadata (flat only)")
     parser.add_argument("--write-vocab", type=Path, metavar="FILE", help="writes a synthetic vocabulary of 30522 lines")
     parser.add_argument("--write-answers", type=Path, metavar="FILE", help="writes a list of answers (JSON)")
+    parser.add_argument("--made-up-answers", type=int, metavar="N", help="N answers of its words, not the small world's")
     options = parser.parse_args()
     if options.output is None and options.write_vocab is None and options.write_answers is None:
         parser.error("nothing to write: give -o, --write-vocab or --write-answers")
@@ -161,7 +176,10 @@ def main() -> None:
         options.write_vocab.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
         print(f"{options.write_vocab}: {len(vocabulary)} tokens")
     if options.write_answers is not None:
-        options.write_answers.write_text(json.dumps(list(questions.ANSWERS)) + "\n", encoding="utf-8")
+        answers = list(questions.ANSWERS)
+        if options.made_up_answers:
+            answers = made_up_answers(synthetic_vocabulary(), options.made_up_answers)
+        options.write_answers.write_text(json.dumps(answers) + "\n", encoding="utf-8")
     if options.output is not None:
         write(options)
 

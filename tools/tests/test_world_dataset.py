@@ -91,6 +91,18 @@ def test_every_answer_is_right(root, split):
     assert 0.7 < said["yes"] / said["no"] < 1.4
 
 
+def test_further_questions_are_about_places_are_new_and_have_right_answers(root):
+    described, asked = scenes(root, "train"), load(root, "vqa_train")
+    entries = load(root, "vqa_places_train")
+    for entry in entries:
+        assert entry["answer"] == [reader.answer(described[entry["image"]], entry["question"])] * 10, entry
+    assert {entry["kind"] for entry in entries} == set(questions.PLACES)
+    both = asked + entries
+    assert len({(entry["image"], entry["question"]) for entry in both}) == len(both)
+    assert len({entry["question_id"] for entry in both}) == len(both)
+    assert len(entries) >= 2 * COUNTS["train"]
+
+
 def test_the_vocabulary_lies_beside_the_texts(root):
     assert (root / "vocab.txt").read_text().startswith("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n")
 

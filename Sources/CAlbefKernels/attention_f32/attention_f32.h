@@ -33,6 +33,8 @@ void alb_attention_f32_block__avx2(
     const alb_attention_f32_args *args, const float *packed, size_t head, size_t query, size_t queries, float *scores);
 void alb_attention_f32_block__avx512vnni(
     const alb_attention_f32_args *args, const float *packed, size_t head, size_t query, size_t queries, float *scores);
+void alb_attention_f32_block__neon(
+    const alb_attention_f32_args *args, const float *packed, size_t head, size_t query, size_t queries, float *scores);
 
 typedef struct {
     alb_isa isa;

@@ -5,6 +5,8 @@ static const alb_attention_f32_variant_entry variants[] = {
 #if defined(__x86_64__)
     {ALB_ISA_AVX512VNNI, true, alb_attention_f32_block__avx512vnni},
     {ALB_ISA_AVX2, true, alb_attention_f32_block__avx2},
+#elif defined(__aarch64__)
+    {ALB_ISA_NEON, true, alb_attention_f32_block__neon},
 #endif
     {ALB_ISA_SCALAR, false, alb_attention_f32_block__scalar},
 };

@@ -4,6 +4,7 @@
 
 #include "../common/quantization.h"
 #include "../common/target_region.h"
+#include "../int8_sums/int8_sums.h"
 #include "alb_attention_s8.h"
 
 enum {
@@ -60,6 +61,19 @@ typedef struct {
 ALB_ATTENTION_S8_DECLARE(scalar);
 ALB_ATTENTION_S8_DECLARE(avx2);
 ALB_ATTENTION_S8_DECLARE(avx512vnni);
+ALB_ATTENTION_S8_DECLARE(neon);
+
+// On ARM the instruction sets differ in the products alone: they share the quantisation, and a block whose sums of products
+// are taken by `product`.
+void alb_attention_s8_block__dotprod(
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch);
+void alb_attention_s8_block__i8mm(
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch);
+void alb_attention_s8_block_neon(
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch, const alb_int8_sums *product);
 
 const alb_attention_s8_variant_entry *alb_attention_s8_select(alb_isa isa);
 

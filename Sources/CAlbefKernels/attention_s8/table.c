@@ -11,6 +11,11 @@ static const alb_attention_s8_variant_entry variants[] = {
 #if defined(__x86_64__)
     ENTRY(ALB_ISA_AVX512VNNI, avx512vnni),
     ENTRY(ALB_ISA_AVX2, avx2),
+#elif defined(__aarch64__)
+    {ALB_ISA_I8MM, alb_attention_s8_quantize_keys__neon, alb_attention_s8_quantize_values__neon, alb_attention_s8_block__i8mm},
+    {ALB_ISA_DOTPROD, alb_attention_s8_quantize_keys__neon, alb_attention_s8_quantize_values__neon,
+     alb_attention_s8_block__dotprod},
+    ENTRY(ALB_ISA_NEON, neon),
 #endif
     ENTRY(ALB_ISA_SCALAR, scalar),
 };

@@ -1,4 +1,4 @@
-/// exp, log, erf and GELU: our own, so that every instruction set gives the same bytes. Scalar, AVX2 and AVX-512 forms of one
+/// exp, log, erf and GELU: our own, so that every instruction set gives the same bytes. Scalar, AVX2, AVX-512 and NEON forms of one
 /// sequence of IEEE operations each: Horner with fused multiply-adds, exponents built by integer operations, every branch
 /// computed and one selected.
 ///
@@ -11,6 +11,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "target_region.h"
@@ -297,5 +299,7 @@ static inline __m512 alb_relu_avx512(__m512 x) { return _mm512_max_ps(_mm512_set
 
 ALB_TARGET_END
 
+#elif defined(__aarch64__)
+#include "functions_neon.h"
 #endif
 #endif

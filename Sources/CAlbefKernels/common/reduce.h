@@ -1,6 +1,6 @@
 /// R16, the one order in which floats of a row are summed: sixteen accumulators, element i into accumulator i mod 16 in
-/// ascending order, absent tail elements leaving theirs alone, then folded by halves. Scalar, AVX2 and AVX-512 forms of equal
-/// bytes.
+/// ascending order, absent tail elements leaving theirs alone, then folded by halves. Scalar, AVX2, AVX-512 and NEON forms of
+/// equal bytes.
 #ifndef ALB_REDUCE_H
 #define ALB_REDUCE_H
 
@@ -9,6 +9,8 @@
 #include <stdint.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "target_region.h"
@@ -164,6 +166,90 @@ static inline float alb_r16_deviation_avx512(const float *x, float mean, size_t 
 }
 
 ALB_TARGET_END
+
+#elif defined(__aarch64__)
+
+/// How many of the 4 lanes from element `first` on lie below n.
+static inline size_t alb_lanes_neon(size_t first, size_t n) {
+    return n <= first ? 0 : n - first < 4 ? n - first : 4;
+}
+
+/// The first `lanes` lanes, for vbslq.
+static inline uint32x4_t alb_mask_neon(size_t lanes) {
+    static const uint32_t order[4] = {0, 1, 2, 3};
+    return vcltq_u32(vld1q_u32(order), vdupq_n_u32((uint32_t)lanes));
+}
+
+/// The first `lanes` (4 and more: all) floats of src, +0 behind them; reads no other.
+static inline float32x4_t alb_load_neon(const float *src, size_t lanes) {
+    if (lanes >= 4) return vld1q_f32(src);
+    float32x4_t x = vdupq_n_f32(0.0f);
+    if (lanes > 0) x = vld1q_lane_f32(src, x, 0);
+    if (lanes > 1) x = vld1q_lane_f32(src + 1, x, 1);
+    if (lanes > 2) x = vld1q_lane_f32(src + 2, x, 2);
+    return x;
+}
+
+/// Writes the first `lanes` (4 and more: all) lanes and nothing behind them.
+static inline void alb_store_neon(float *dst, float32x4_t x, size_t lanes) {
+    if (lanes >= 4) {
+        vst1q_f32(dst, x);
+        return;
+    }
+    if (lanes > 0) vst1q_lane_f32(dst, x, 0);
+    if (lanes > 1) vst1q_lane_f32(dst + 1, x, 1);
+    if (lanes > 2) vst1q_lane_f32(dst + 2, x, 2);
+}
+
+/// Folds accumulators 0...15, four to a register.
+static inline float alb_r16_fold_neon(const float32x4_t acc[4]) {
+    float32x4_t four = vaddq_f32(vaddq_f32(acc[0], acc[2]), vaddq_f32(acc[1], acc[3]));
+    float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+static inline float alb_r16_sum_neon(const float *x, size_t n) {
+    float32x4_t acc[4] = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int q = 0; q < 4; q++) acc[q] = vaddq_f32(acc[q], vld1q_f32(x + i + 4 * q));
+    for (int q = 0; q < 4; q++) {
+        const size_t lanes = alb_lanes_neon(i + 4 * (size_t)q, n);
+        float32x4_t sum = vaddq_f32(acc[q], alb_load_neon(x + i + 4 * q, lanes));
+        acc[q] = vbslq_f32(alb_mask_neon(lanes), sum, acc[q]);
+    }
+    return alb_r16_fold_neon(acc);
+}
+
+static inline float alb_r16_dot_neon(const float *x, const float *y, size_t n) {
+    float32x4_t acc[4] = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int q = 0; q < 4; q++) acc[q] = vfmaq_f32(acc[q], vld1q_f32(x + i + 4 * q), vld1q_f32(y + i + 4 * q));
+    for (int q = 0; q < 4; q++) {
+        const size_t lanes = alb_lanes_neon(i + 4 * (size_t)q, n);
+        float32x4_t sum = vfmaq_f32(acc[q], alb_load_neon(x + i + 4 * q, lanes), alb_load_neon(y + i + 4 * q, lanes));
+        acc[q] = vbslq_f32(alb_mask_neon(lanes), sum, acc[q]);
+    }
+    return alb_r16_fold_neon(acc);
+}
+
+static inline float alb_r16_deviation_neon(const float *x, float mean, size_t n) {
+    const float32x4_t m = vdupq_n_f32(mean);
+    float32x4_t acc[4] = {vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)};
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int q = 0; q < 4; q++) {
+            float32x4_t d = vsubq_f32(vld1q_f32(x + i + 4 * q), m);
+            acc[q] = vfmaq_f32(acc[q], d, d);
+        }
+    for (int q = 0; q < 4; q++) {
+        const size_t lanes = alb_lanes_neon(i + 4 * (size_t)q, n);
+        float32x4_t d = vsubq_f32(alb_load_neon(x + i + 4 * q, lanes), m);
+        acc[q] = vbslq_f32(alb_mask_neon(lanes), vfmaq_f32(acc[q], d, d), acc[q]);
+    }
+    return alb_r16_fold_neon(acc);
+}
 
 #endif
 #endif

@@ -17,5 +17,8 @@
 
 #define ALB_AVX2_FEATURES "avx2,fma"
 #define ALB_AVX512VNNI_FEATURES "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma"
+// Baseline NEON belongs to every ARM64 CPU and needs no region.
+#define ALB_DOTPROD_FEATURES "dotprod"
+#define ALB_I8MM_FEATURES "i8mm,dotprod"
 
 #endif

@@ -26,5 +26,6 @@ typedef struct {
 extern const alb_gradients_variant_entry alb_gradients__scalar;
 extern const alb_gradients_variant_entry alb_gradients__avx2;
 extern const alb_gradients_variant_entry alb_gradients__avx512vnni;
+extern const alb_gradients_variant_entry alb_gradients__neon;
 
 #endif

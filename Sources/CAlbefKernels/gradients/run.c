@@ -7,6 +7,8 @@ static const alb_gradients_variant_entry *const variants[] = {
 #if defined(__x86_64__)
     &alb_gradients__avx512vnni,
     &alb_gradients__avx2,
+#elif defined(__aarch64__)
+    &alb_gradients__neon,
 #endif
     &alb_gradients__scalar,
 };

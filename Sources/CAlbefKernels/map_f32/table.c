@@ -4,6 +4,8 @@ const alb_variant alb_map_f32_table[] = {
 #if defined(__x86_64__)
     {ALB_ISA_AVX512VNNI, alb_map_f32__avx512vnni},
     {ALB_ISA_AVX2, alb_map_f32__avx2},
+#elif defined(__aarch64__)
+    {ALB_ISA_NEON, alb_map_f32__neon},
 #endif
     {ALB_ISA_SCALAR, alb_map_f32__scalar},
 };

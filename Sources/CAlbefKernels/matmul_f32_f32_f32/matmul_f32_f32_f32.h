@@ -17,5 +17,6 @@ extern const alb_matmul_f32_variant alb_matmul_f32_f32_f32_table[];
 void alb_matmul_f32_f32_f32__scalar(const alb_matmul_f32_args *args, alb_tile tile);
 void alb_matmul_f32_f32_f32__avx2(const alb_matmul_f32_args *args, alb_tile tile);
 void alb_matmul_f32_f32_f32__avx512vnni(const alb_matmul_f32_args *args, alb_tile tile);
+void alb_matmul_f32_f32_f32__neon(const alb_matmul_f32_args *args, alb_tile tile);
 
 #endif

@@ -13,21 +13,48 @@ ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 // cache while the bands of rows pass over them.
 #define HEIGHT 6
 #define BLOCKS 4
-
-// Elements of an output, about two second-level caches, from which its lines are fetched ahead.
-#define LARGE_OUTPUT ((size_t)512 * 1024)
+#define LINE 64
 
 typedef int32_t tile_sums[HEIGHT][BLOCKS][ALB_BLOCK];
 
-/// Sums of products of `rows` rows with `blocks` blocks of channels; both are constants where it is inlined.
+/// Weights of the next panel, which the bands of this one ask for, each its share while it computes: without that they would
+/// come from memory at the pace of the panel's first band.
+typedef struct {
+    const int8_t *weights;
+    size_t step;  ///< bytes a depth group
+} ahead_of_use;
+
+static inline ahead_of_use next_panel(const alb_matmul_int8_args *a, alb_tile tile) {
+    const size_t next = tile.channel + tile.channels, bands = (a->m + HEIGHT - 1) / HEIGHT;
+    if (next + tile.channels > a->n) return (ahead_of_use){a->rhs + tile.channel * a->k, 0};
+    const size_t bytes = tile.channels * a->k;
+    return (ahead_of_use){a->rhs + next * a->k + bytes * tile.row / a->m, (tile.channels * ALB_GROUP + bands - 1) / bands};
+}
+
+/// Asks for the lines of the output and of the residual, which are needed after the sums.
+static inline void fetch_outputs(const alb_matmul_int8_args *a, alb_tile tile) {
+    for (size_t r = 0; r < tile.rows; r++)
+        for (size_t n = 0; n < tile.channels; n += ALB_BLOCK) {
+            __builtin_prefetch(a->dst + (tile.row + r) * a->dst_stride + tile.channel + n, 1);
+            if (a->epilogue.residual)
+                __builtin_prefetch(a->epilogue.residual + (tile.row + r) * a->epilogue.residual_stride + tile.channel + n);
+        }
+}
+
+/// Sums of products of `rows` rows with `blocks` blocks of channels; both are constants where it is inlined, and the sums stay in
+/// registers.
 static inline __attribute__((always_inline)) void accumulate(
-    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, tile_sums sums) {
-    __m512i acc[HEIGHT][BLOCKS];
+    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead,
+    __m512i acc[HEIGHT][BLOCKS]) {
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
         for (int b = 0; b < blocks; b++) acc[r][b] = _mm512_setzero_si512();
     for (size_t g = 0; g < k; g += ALB_GROUP) {
+        // Two lines a step at most: more at once would wait for each other. Where the step is less, some are asked for twice.
+        __builtin_prefetch(ahead.weights, 0, 2);
+        __builtin_prefetch(ahead.weights + LINE, 0, 2);
+        ahead.weights += ahead.step;
         __m512i weights[BLOCKS];
 #pragma clang loop unroll(full)
         for (int b = 0; b < blocks; b++)
@@ -41,6 +68,13 @@ static inline __attribute__((always_inline)) void accumulate(
             for (int b = 0; b < blocks; b++) acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], activations, weights[b]);
         }
     }
+}
+
+/// The same, stored.
+static inline __attribute__((always_inline)) void accumulate_stored(
+    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead, tile_sums sums) {
+    __m512i acc[HEIGHT][BLOCKS];
+    accumulate(rows, blocks, k, lhs, rhs, ahead, acc);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
@@ -48,38 +82,96 @@ static inline __attribute__((always_inline)) void accumulate(
 }
 
 #define CASE(rows, blocks) \
-    case (rows) * 8 + (blocks): accumulate(rows, blocks, k, lhs, rhs, sums); return;
+    case (rows) * 8 + (blocks): accumulate_stored(rows, blocks, k, lhs, rhs, ahead, sums); return;
 #define CASES(rows) CASE(rows, 1) CASE(rows, 2) CASE(rows, 3) CASE(rows, 4)
 
-static void accumulate_any(size_t rows, size_t blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, tile_sums sums) {
+static void accumulate_any(
+    size_t rows, size_t blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead, tile_sums sums) {
     switch (rows * 8 + blocks) { CASES(1) CASES(2) CASES(3) CASES(4) CASES(5) CASES(6) }
 }
 
-void alb_matmul_f32_qu8d_qs8c__avx512vnni(const alb_matmul_int8_args *a, alb_tile tile) {
-    const size_t blocks = (tile.channels + ALB_BLOCK - 1) / ALB_BLOCK;
-    tile_sums sums;
-    // Lines of an output that outgrows the caches are fetched while the tile is computed: storing it would stall on them.
-    if (a->m * a->n > LARGE_OUTPUT)
-        for (size_t r = 0; r < tile.rows; r++)
-            for (size_t n = 0; n < tile.channels; n += ALB_BLOCK)
-                __builtin_prefetch(a->dst + (tile.row + r) * a->dst_stride + tile.channel + n, 1);
-    accumulate_any(tile.rows, blocks, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, sums);
-    for (size_t b = 0; b < blocks; b++) {
+/// An int32 as two int16 whose product with (x, 128 x) adds up to x times it: the low 7 bits and the rest. Holds for all column
+/// sums of at most ALB_MATMUL_MAXIMUM_DEPTH weights.
+static inline __m512i split_sums(__m512i sums) {
+    const __m512i low = _mm512_and_si512(sums, _mm512_set1_epi32(127));
+    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_srai_epi32(sums, 7), 16));
+}
+
+/// The negative zero point to go with split_sums: vpdpwssd then corrects a sum in one instruction.
+static inline __m512i split_zero_point(int32_t zero_point) {
+    const uint32_t low = (uint16_t)(int16_t)-zero_point, high = (uint16_t)(int16_t)(-128 * zero_point);
+    return _mm512_set1_epi32((int32_t)(low | high << 16));
+}
+
+/// The epilogue of a tile at the lower or right end of the output.
+static void finish(
+    alb_activation activation, bool residual, const alb_matmul_int8_args *a, alb_tile tile, tile_sums sums) {
+    for (size_t b = 0; b * ALB_BLOCK < tile.channels; b++) {
         const size_t channel = tile.channel + b * ALB_BLOCK;
         const __mmask16 mask = alb_mask_avx512(a->n - channel);
-        const __m512i rhs_sums = _mm512_loadu_si512(a->rhs_sums + channel);
+        const __m512i rhs_sums = split_sums(_mm512_loadu_si512(a->rhs_sums + channel));
         const __m512 rhs_scales = _mm512_loadu_ps(a->rhs_scales + channel);
         const __m512 bias =
             a->epilogue.bias ? _mm512_maskz_loadu_ps(mask, a->epilogue.bias + channel) : _mm512_setzero_ps();
         for (size_t r = 0; r < tile.rows; r++) {
             const size_t row = tile.row + r;
-            __m512i zero = _mm512_mullo_epi32(_mm512_set1_epi32(a->lhs_zero_points[row]), rhs_sums);
-            __m512 sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(sums[r][b]), zero));
-            __m512 y = _mm512_fmadd_ps(sum, _mm512_mul_ps(_mm512_set1_ps(a->lhs_scales[row]), rhs_scales), bias);
-            y = alb_finish_avx512(y, &a->epilogue, row, channel, mask);
+            const __m512i sum = _mm512_dpwssd_epi32(
+                _mm512_loadu_si512(sums[r][b]), split_zero_point(a->lhs_zero_points[row]), rhs_sums);
+            const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(a->lhs_scales[row]), rhs_scales);
+            __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, bias);
+            y = alb_activate_avx512(y, activation);
+            if (residual)
+                y = _mm512_add_ps(
+                    y, _mm512_maskz_loadu_ps(mask, a->epilogue.residual + row * a->epilogue.residual_stride + channel));
             _mm512_mask_storeu_ps(a->dst + row * a->dst_stride + channel, mask, y);
         }
     }
+}
+
+/// A tile of full size, with its epilogue on the sums in registers; activation and residual are constants where it is inlined.
+static inline __attribute__((always_inline)) void full_tile(
+    const alb_activation activation, const bool residual, const alb_matmul_int8_args *a, alb_tile tile) {
+    __m512i acc[HEIGHT][BLOCKS];
+    accumulate(HEIGHT, BLOCKS, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, next_panel(a, tile), acc);
+    float *dst = a->dst + tile.row * a->dst_stride + tile.channel;
+    const float *added = residual ? a->epilogue.residual + tile.row * a->epilogue.residual_stride + tile.channel : NULL;
+#pragma clang loop unroll(full)
+    for (int b = 0; b < BLOCKS; b++) {
+        const size_t channel = tile.channel + b * ALB_BLOCK;
+        const __m512i rhs_sums = split_sums(_mm512_loadu_si512(a->rhs_sums + channel));
+        const __m512 rhs_scales = _mm512_loadu_ps(a->rhs_scales + channel);
+        const __m512 bias = a->epilogue.bias ? _mm512_loadu_ps(a->epilogue.bias + channel) : _mm512_setzero_ps();
+        __m512 y[HEIGHT];
+#pragma clang loop unroll(full)
+        for (int r = 0; r < HEIGHT; r++) {
+            const size_t row = tile.row + r;
+            const __m512i sum = _mm512_dpwssd_epi32(acc[r][b], split_zero_point(a->lhs_zero_points[row]), rhs_sums);
+            const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(a->lhs_scales[row]), rhs_scales);
+            y[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, bias);
+        }
+        if (activation == ALB_ACTIVATION_GELU) alb_gelu_many_avx512(y, HEIGHT);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < HEIGHT; r++) {
+            if (residual)
+                y[r] = _mm512_add_ps(y[r], _mm512_loadu_ps(added + r * a->epilogue.residual_stride + b * ALB_BLOCK));
+            _mm512_storeu_ps(dst + r * a->dst_stride + b * ALB_BLOCK, y[r]);
+        }
+    }
+}
+
+void alb_matmul_f32_qu8d_qs8c__avx512vnni(const alb_matmul_int8_args *a, alb_tile tile) {
+    const size_t blocks = (tile.channels + ALB_BLOCK - 1) / ALB_BLOCK;
+    const alb_activation activation = a->epilogue.activation;
+    const bool residual = a->epilogue.residual != NULL;
+    fetch_outputs(a, tile);
+    if (tile.rows == HEIGHT && tile.channels == BLOCKS * ALB_BLOCK) {
+        if (activation == ALB_ACTIVATION_NONE && !residual) return full_tile(ALB_ACTIVATION_NONE, false, a, tile);
+        if (activation == ALB_ACTIVATION_NONE) return full_tile(ALB_ACTIVATION_NONE, true, a, tile);
+        if (activation == ALB_ACTIVATION_GELU && !residual) return full_tile(ALB_ACTIVATION_GELU, false, a, tile);
+    }
+    tile_sums sums;
+    accumulate_any(tile.rows, blocks, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, next_panel(a, tile), sums);
+    finish(activation, residual, a, tile, sums);
 }
 
 ALB_TARGET_END

@@ -11,8 +11,10 @@ extern const alb_variant alb_sum_f32_table[];
 void alb_l2_normalize_f32__scalar(void *context, size_t begin, size_t end, int worker);
 void alb_l2_normalize_f32__avx2(void *context, size_t begin, size_t end, int worker);
 void alb_l2_normalize_f32__avx512vnni(void *context, size_t begin, size_t end, int worker);
+void alb_l2_normalize_f32__neon(void *context, size_t begin, size_t end, int worker);
 void alb_sum_f32__scalar(void *context, size_t begin, size_t end, int worker);
 void alb_sum_f32__avx2(void *context, size_t begin, size_t end, int worker);
 void alb_sum_f32__avx512vnni(void *context, size_t begin, size_t end, int worker);
+void alb_sum_f32__neon(void *context, size_t begin, size_t end, int worker);
 
 #endif

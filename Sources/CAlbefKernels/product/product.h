@@ -19,6 +19,7 @@ typedef void (*alb_product_tile)(size_t rows, size_t depth, const float *lhs, co
 
 void alb_product_tile__avx2(size_t rows, size_t depth, const float *lhs, const float *rhs, float *sums);
 void alb_product_tile__avx512vnni(size_t rows, size_t depth, const float *lhs, const float *rhs, float *sums);
+void alb_product_tile__neon(size_t rows, size_t depth, const float *lhs, const float *rhs, float *sums);
 
 /// The vector tile that `isa` selects, or NULL where the scalar reference is all there is.
 alb_product_tile alb_product_select(alb_isa isa);

@@ -10,6 +10,8 @@ static const variant variants[] = {
 #if defined(__x86_64__)
     {ALB_ISA_AVX512VNNI, alb_product_tile__avx512vnni},
     {ALB_ISA_AVX2, alb_product_tile__avx2},
+#elif defined(__aarch64__)
+    {ALB_ISA_NEON, alb_product_tile__neon},
 #endif
     {ALB_ISA_SCALAR, NULL},
 };

@@ -65,5 +65,6 @@ extern const alb_resample_variant alb_resample_table[];
 ALB_RESAMPLE_DECLARE(scalar)
 ALB_RESAMPLE_DECLARE(avx2)
 ALB_RESAMPLE_DECLARE(avx512vnni)
+ALB_RESAMPLE_DECLARE(neon)
 
 #endif

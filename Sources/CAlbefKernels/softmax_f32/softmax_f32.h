@@ -22,8 +22,10 @@ static inline void alb_gather_log_softmax(const alb_rows_args *a, size_t row, fl
 void alb_softmax_f32__scalar(void *context, size_t begin, size_t end, int worker);
 void alb_softmax_f32__avx2(void *context, size_t begin, size_t end, int worker);
 void alb_softmax_f32__avx512vnni(void *context, size_t begin, size_t end, int worker);
+void alb_softmax_f32__neon(void *context, size_t begin, size_t end, int worker);
 void alb_log_softmax_gather_f32__scalar(void *context, size_t begin, size_t end, int worker);
 void alb_log_softmax_gather_f32__avx2(void *context, size_t begin, size_t end, int worker);
 void alb_log_softmax_gather_f32__avx512vnni(void *context, size_t begin, size_t end, int worker);
+void alb_log_softmax_gather_f32__neon(void *context, size_t begin, size_t end, int worker);
 
 #endif

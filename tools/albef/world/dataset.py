@@ -158,7 +158,7 @@ def generate(root: Path, counts: dict[str, int], seed: int, workers: int, noise:
             write_json(root / f"entailment_{split}.json", entailed)
             write_json(root / f"nlvr_{split}.json", paired)
     write_json(root / "pretrain_noisy.json", statements.with_wrong_captions(seed, records["train"], noise))
-    write_lists(root, records)
+    write_lists(root, records, seed)
     write_json(
         root / "manifest.json",
         {
@@ -187,7 +187,23 @@ def _looks(record: dict) -> list[tuple[str, str, str, str]]:
     return [(o["size"], o["texture"], o["color"], o["shape"]) for o in record["scene"]["objects"]]
 
 
-def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
+def _question_entries(entries: list[dict], asked: list[list], base: int) -> list[dict]:
+    """The official VQA entries for each picture's (question, answer, kind)."""
+    return [
+        {
+            "dataset": "vqa",
+            "image": entry["image"],
+            "question": question,
+            "question_id": base + 10 * i + j,
+            "answer": [answer] * 10,
+            "kind": kind,
+        }
+        for i, (entry, questions_of_one) in enumerate(zip(entries, asked, strict=True))
+        for j, (question, answer, kind) in enumerate(questions_of_one)
+    ]
+
+
+def write_lists(root: Path, records: dict[str, list[dict]], seed: int) -> None:
     """Writes the official lists from the records of all splits."""
     captions = [{"image": r["image"], "caption": r["full"] + r["partial"]} for r in records["train"]]
     write_json(root / "pretrain.json", captions)
@@ -207,21 +223,11 @@ def write_lists(root: Path, records: dict[str, list[dict]]) -> None:
             captions = [{"image": r["image"], "caption": r["full"][:1]} for r in entries]
             write_json(root / f"retrieval_{split}.json", captions)
         write_json(root / f"scenes_{split}.json", [{"image": r["image"]} | r["scene"] for r in entries])
-        write_json(
-            root / f"vqa_{split}.json",
-            [
-                {
-                    "dataset": "vqa",
-                    "image": r["image"],
-                    "question": question,
-                    "question_id": base + 10 * i + j,
-                    "answer": [answer] * 10,
-                    "kind": kind,
-                }
-                for i, r in enumerate(entries)
-                for j, (question, answer, kind) in enumerate(r["questions"])
-            ],
-        )
+        asked = [r["questions"] for r in entries]
+        write_json(root / f"vqa_{split}.json", _question_entries(entries, asked, base))
+        if split == "train":
+            asked = statements.questions_of_place(seed, split, entries)
+            write_json(root / "vqa_places_train.json", _question_entries(entries, asked, base + QUESTIONS[split]))
         references = [
             {"image": r["image"], "text": ref["text"], "ref_id": base + 10 * i + j}
             | ({} if split == "train" else {"bbox": ref["bbox"]})

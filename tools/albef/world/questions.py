@@ -16,14 +16,17 @@ KINDS = {
 }  # fmt: skip
 """The kinds of question and how often each is asked, where the scene allows it."""
 
+PLACES = {"relation": 5, "side": 4, "is": 3}
+"""The kinds that ask about where things are: the hardest to learn, and few among all."""
+
 VARIETY = 0.15
 
 
-def ask(scene: Scene, number: int, rng: random.Random) -> list[tuple[str, str, str]]:
-    """`number` different questions as (question, answer, kind)."""
+def ask(scene: Scene, number: int, rng: random.Random, kinds: dict[str, int] = KINDS) -> list[tuple[str, str, str]]:
+    """At most `number` different questions of these kinds as (question, answer, kind)."""
     asked: dict[str, tuple[str, str, str]] = {}
     for _ in range(number * 12):
-        kind = rng.choices(list(KINDS), weights=list(KINDS.values()))[0]
+        kind = rng.choices(list(kinds), weights=list(kinds.values()))[0]
         made = _MAKERS[kind](scene, rng, Voice(rng, VARIETY))
         if made and made[0] not in asked:
             asked[made[0]] = (*made, kind)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from multiprocessing.pool import Pool
 
-from albef.world import entailment, pairs
+from albef.world import entailment, pairs, questions
 from albef.world.scene import Item, Scene, generator
 
 BLOCK = 250
 """Pictures whose texts a process makes at a time."""
 WINDOW = max(entailment.WINDOW, pairs.WINDOW)
+QUESTIONS_OF_PLACE = 4
+"""At most so many more questions about where things are for each training picture."""
 
 
 def rebuild(record: dict, split: str, index: int) -> Scene:
@@ -44,6 +46,17 @@ def _make_block(task: tuple) -> tuple[int, list, list]:
     told = [entry for place in places for entry in entailment.sentences(seed, scenes, place)]
     compared = [entry for place in places for entry in pairs.statements(seed, scenes, place)]
     return start - begin, told, compared
+
+
+def questions_of_place(seed: int, split: str, records: list[dict]) -> list[list[tuple[str, str, str]]]:
+    """For each picture further questions (question, answer, kind) about where things are, none that it has already."""
+    found = []
+    for index, record in enumerate(records):
+        rng = generator(seed, split, index, "places")
+        asked = {question for question, _, _ in record["questions"]}
+        more = questions.ask(rebuild(record, split, index), QUESTIONS_OF_PLACE, rng, questions.PLACES)
+        found.append([entry for entry in more if entry[0] not in asked])
+    return found
 
 
 def with_wrong_captions(seed: int, records: list[dict], share: float) -> list[dict]:
