@@ -64,7 +64,7 @@ extension ForwardPass {
 
         let gradient = place(Array(repeating: Float(0), count: states.shape.count), states.shape)
         head.gradient(to: gradient.rows(0..<1), in: work)
-        try tokenMaps(of: gradient, inputs, picture, layer: layer, stage: "gradcam", to: map)
+        try tokenMaps(of: gradient, classToken: true, inputs, picture, layer: layer, stage: "gradcam", to: map)
         return Grounding(
             layer: layer, itmLogit: score.logit, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
             words: words(of: text.ids, map, side: side))
@@ -99,13 +99,17 @@ extension ForwardPass {
     /// Writes a map for each token, `[tokens, patches]`, from the gradient at the fused tokens.
     ///
     /// - Parameters:
+    ///   - classToken: True when the gradient is zero but for the first row.
     ///   - states: The inputs of the layers from `layer` on.
     ///   - stage: The name under which the maps are shown, and blamed.
     func tokenMaps(
-        of gradient: TensorView, _ states: [TensorView], _ picture: ImageTokens, layer: Int, stage: String,
-        to map: TensorView
+        of gradient: TensorView, classToken: Bool = false, _ states: [TensorView], _ picture: ImageTokens, layer: Int,
+        stage: String, to map: TensorView
     ) throws(AlbefError) {
-        guard model.text.tokenMaps(of: gradient, states: states, pictures: [picture], to: map, in: work) else {
+        guard
+            model.text.tokenMaps(
+                of: gradient, classToken: classToken, states: states, pictures: [picture], to: map, in: work)
+        else {
             throw .layerOutOfRange(found: layer, valid: model.gradCAMLayers)
         }
         try checkFinite(map, stage)

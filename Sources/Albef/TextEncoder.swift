@@ -160,21 +160,25 @@ struct TextEncoder: Sendable {
     ///
     /// - Parameters:
     ///   - g: `[tokens, width]`; overwritten.
+    ///   - classToken: True when `g` is zero but for the first row: the last layer is then run again for that row alone.
     ///   - states: From ``fuse(_:sequences:scenes:keepingFrom:classTokens:in:)``, at least one.
     ///   - pictures: As they were fused, made for gradients.
     ///   - map: `[tokens, patches]`.
     /// - Returns: False, and nothing written, if the layer has no cross-attention.
     func tokenMaps(
-        of g: TensorView, states: [TensorView], pictures: [ImageTokens], to map: TensorView, in work: Workspace
+        of g: TensorView, classToken: Bool = false, states: [TensorView], pictures: [ImageTokens], to map: TensorView,
+        in work: Workspace
     ) -> Bool {
         let first = layers.count - states.count
         return work.arena.scoped {
             for index in stride(from: layers.count - 1, to: first, by: -1) {
                 work.arena.scoped {
-                    layers[index].backward(g, self.record(index, states[index - first], pictures, in: work), to: g, in: work)
+                    let rows = classToken && index == layers.count - 1 ? 1 : g.rows
+                    let record = self.record(index, states[index - first], rows: rows, pictures, in: work)
+                    layers[index].backward(g.rows(0..<rows), record, to: g, in: work)
                 }
             }
-            let record = self.record(first, states[0], pictures, in: work)
+            let record = self.record(first, states[0], rows: g.rows, pictures, in: work)
             guard let attention = record.crossAttention?.probabilities else { return false }
             let gradient = work.reserve(attention.shape)
             guard layers[first].backwardCrossProbabilities(g, record, to: gradient, in: work) else { return false }
@@ -185,24 +189,33 @@ struct TextEncoder: Sendable {
 
     /// Runs a layer again on its input, for one text, and keeps what the gradient needs. It computes what it computed before;
     /// the gradient takes keys and values in either form.
-    private func record(_ index: Int, _ x: TensorView, _ pictures: [ImageTokens], in work: Workspace) -> EncoderLayer.Record {
+    ///
+    /// - Parameter rows: All, or 1 for the first alone.
+    private func record(
+        _ index: Int, _ x: TensorView, rows: Int, _ pictures: [ImageTokens], in work: Workspace
+    ) -> EncoderLayer.Record {
         var keysValues: KeysValues?
         var sources: [CrossSource] = []
         if let crossAttention = layers[index].crossAttention {
             let picture = pictures[(index - fusionLayer) % pictures.count]
             if let tokens = picture.quantized, absorbs(crossAttention, tokens: x.rows) {
-                keysValues = crossAttention.keysValues(rows(of: picture), arithmetic: .float32, in: work)
+                keysValues = crossAttention.keysValues(self.rows(of: picture), arithmetic: .float32, in: work)
                 sources = [.absorbed(tokens)]
             } else {
-                let projected = crossAttention.keysValues(rows(of: picture), in: work)
+                let projected = crossAttention.keysValues(self.rows(of: picture), in: work)
                 keysValues = projected
                 sources = [.projected(projected)]
             }
         }
-        let record = layers[index].reserveRecord(tokens: x.rows, source: keysValues, in: work)
+        let record = layers[index].reserveRecord(tokens: x.rows, rows: rows, source: keysValues, in: work)
         work.arena.scoped {
-            layers[index](
-                x, sequences: [0..<x.rows], sources: sources, record: record, to: work.reserve(x.shape), in: work)
+            let sequences = [0..<x.rows]
+            let y = work.reserve(Shape(rows, width))
+            if rows < x.rows {
+                layers[index].firstRows(x, sequences: sequences, sources: sources, record: record, to: y, in: work)
+            } else {
+                layers[index](x, sequences: sequences, sources: sources, record: record, to: y, in: work)
+            }
         }
         return record
     }

@@ -122,14 +122,18 @@ public struct SelfAttention: Sendable {
     /// - Parameters:
     ///   - sequences: As for all rows.
     ///   - firsts: `[sequences, width]`: the first rows of `x`.
+    ///   - record: Filled where given, for one sequence; the bytes of `y` stay the same.
     ///   - y: `[sequences, width]`.
     func callAsFunction(
-        _ x: TensorView, sequences: [Range<Int>], firsts: TensorView, to y: TensorView, in work: Workspace
+        _ x: TensorView, sequences: [Range<Int>], firsts: TensorView, record: AttentionRecord? = nil, to y: TensorView,
+        in work: Workspace
     ) {
         work.arena.scoped {
             let context = work.reserve(firsts.shape)
             work.arena.scoped {
-                let q = work.reserve(firsts.shape), k = work.reserve(x.shape), v = work.reserve(x.shape)
+                let q = record?.queries ?? work.reserve(firsts.shape)
+                let k = record?.keys ?? work.reserve(x.shape)
+                let v = record?.values ?? work.reserve(x.shape)
                 block.query(firsts, to: q, in: work)
                 work.arena.scoped {
                     let shared = SharedRows(x, for: block.key, block.value, in: work)
@@ -139,25 +143,26 @@ public struct SelfAttention: Sendable {
                 for (index, rows) in sequences.enumerated() {
                     work.kernels.attention(
                         q.rows(index..<index + 1), k.rows(rows), v.rows(rows), heads: block.heads,
-                        to: context.rows(index..<index + 1), in: work.arena)
+                        probabilities: record?.probabilities, to: context.rows(index..<index + 1), in: work.arena)
                 }
             }
-            block.finish(context, residual: firsts, record: nil, to: y, in: work)
+            block.finish(context, residual: firsts, record: record?.norm, to: y, in: work)
         }
     }
 
-    /// Room for what the gradient of one sequence of `tokens` needs.
-    func reserveRecord(tokens: Int, in work: Workspace) -> AttentionRecord {
+    /// Room for what the gradient of one sequence of `tokens` needs, of which `rows` are computed: all, or the first alone.
+    func reserveRecord(tokens: Int, rows: Int, in work: Workspace) -> AttentionRecord {
         let shape = Shape(tokens, block.width)
         return AttentionRecord(
-            queries: work.reserve(shape), keys: work.reserve(shape), values: work.reserve(shape),
-            probabilities: work.reserve(Shape(block.heads, tokens, tokens)),
-            norm: LayerNorm.Record(rows: tokens, width: block.width, in: work))
+            queries: work.reserve(Shape(rows, block.width)), keys: work.reserve(shape), values: work.reserve(shape),
+            probabilities: work.reserve(Shape(block.heads, rows, tokens)),
+            norm: LayerNorm.Record(rows: rows, width: block.width, in: work))
     }
 
-    /// The gradient at the input of a recorded pass, from the gradient `g` at its output; `[tokens, width]` both, and
-    /// `x` is not `g`.
+    /// The gradient at the input of a recorded pass, `[tokens, width]`, from the gradient `g` at its output, `[rows, width]`
+    /// of all tokens or of the first alone. `x` is not `g`.
     public func backward(_ g: TensorView, _ record: AttentionRecord, to x: TensorView, in work: Workspace) {
+        if g.rows < x.rows { return firstBackward(g, record, to: x, in: work) }
         work.arena.scoped {
             let mixed = work.reserve(g.shape)
             block.backwardOutput(g, record.norm, residual: x, mixed: mixed, in: work)
@@ -168,6 +173,25 @@ public struct SelfAttention: Sendable {
             block.query.backward(part, accumulate: true, to: x, in: work)
             work.kernels.attentionBackwardKeys(scores, queries: record.queries, to: part, in: work.arena)
             block.key.backward(part, accumulate: true, to: x, in: work)
+            work.kernels.attentionBackwardValues(
+                record.probabilities, outputGradient: mixed, to: part, in: work.arena)
+            block.value.backward(part, accumulate: true, to: x, in: work)
+        }
+    }
+
+    /// The gradient when only the first token's is not zero at the output: the same sums in the same order.
+    private func firstBackward(_ g: TensorView, _ record: AttentionRecord, to x: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let own = work.reserve(g.shape), mixed = work.reserve(g.shape), part = work.reserve(x.shape)
+            block.backwardOutput(g, record.norm, residual: own, mixed: mixed, in: work)
+            let scores = work.reserve(record.probabilities.shape)
+            block.backwardScores(mixed, record, to: scores, in: work)
+            let queries = part.rows(0..<g.rows), first = x.rows(0..<g.rows)
+            work.kernels.attentionBackwardQueries(scores, keys: record.keys, to: queries, in: work.arena)
+            block.query.backward(queries, accumulate: true, to: own, in: work)
+            work.kernels.attentionBackwardKeys(scores, queries: record.queries, to: part, in: work.arena)
+            block.key.backward(part, to: x, in: work)
+            work.kernels.add(own, first, to: first, in: work.arena)
             work.kernels.attentionBackwardValues(
                 record.probabilities, outputGradient: mixed, to: part, in: work.arena)
             block.value.backward(part, accumulate: true, to: x, in: work)

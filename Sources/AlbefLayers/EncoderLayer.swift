@@ -75,9 +75,11 @@ public struct EncoderLayer: Sendable {
     ///   - x: `[rows, width]`.
     ///   - sequences: The rows of each text.
     ///   - sources: What each text's cross-attention looks at; empty for a layer without one.
+    ///   - record: Filled where given (one text only); the bytes of `y` stay the same.
     ///   - y: `[texts, width]`, not `x`.
     public func firstRows(
-        _ x: TensorView, sequences: [Range<Int>], sources: [CrossSource] = [], to y: TensorView, in work: Workspace
+        _ x: TensorView, sequences: [Range<Int>], sources: [CrossSource] = [], record: Record? = nil, to y: TensorView,
+        in work: Workspace
     ) {
         work.arena.scoped {
             let firsts = work.reserve(y.shape)
@@ -85,9 +87,10 @@ public struct EncoderLayer: Sendable {
             for (index, rows) in sequences.enumerated() {
                 work.arena.copy(x.rows(rows.lowerBound..<rows.lowerBound + 1), to: firsts.rows(index..<index + 1))
             }
-            selfAttention(x, sequences: sequences, firsts: firsts, to: own, in: work)
+            selfAttention(
+                x, sequences: sequences, firsts: firsts, record: record?.selfAttention, to: own, in: work)
             finish(
-                own, parts: sources.enumerated().map { ($0..<$0 + 1, $1) }, record: nil, to: y, in: work)
+                own, parts: sources.enumerated().map { ($0..<$0 + 1, $1) }, record: record, to: y, in: work)
         }
     }
 
@@ -120,18 +123,21 @@ public struct EncoderLayer: Sendable {
     }
 
     /// Room for what the gradient of one text of `tokens` needs; it stays in the arena until the caller releases it.
-    public func reserveRecord(tokens: Int, source: KeysValues?, in work: Workspace) -> Record {
+    ///
+    /// - Parameter rows: Rows that are computed: nil for all, 1 for ``firstRows(_:sequences:sources:record:to:in:)``.
+    public func reserveRecord(tokens: Int, rows: Int? = nil, source: KeysValues?, in work: Workspace) -> Record {
+        let rows = rows ?? tokens
         var cross: AttentionRecord?
         if let crossAttention, let source {
-            cross = crossAttention.reserveRecord(rows: tokens, source: source, in: work)
+            cross = crossAttention.reserveRecord(rows: rows, source: source, in: work)
         }
         return Record(
-            selfAttention: selfAttention.reserveRecord(tokens: tokens, in: work), crossAttention: cross,
-            feedForward: feedForward.reserveRecord(rows: tokens, in: work))
+            selfAttention: selfAttention.reserveRecord(tokens: tokens, rows: rows, in: work), crossAttention: cross,
+            feedForward: feedForward.reserveRecord(rows: rows, in: work))
     }
 
-    /// The gradient at the input of a recorded pass, from the gradient `g` at its output: `[tokens, width]` both. `x` may
-    /// be `g`.
+    /// The gradient at the input of a recorded pass, `[tokens, width]`, from the gradient `g` at its output, `[rows, width]`.
+    /// `x` may be `g`, or begin with it.
     ///
     /// - Parameter source: `[source tokens, source width]`: the gradient at what the cross-attention reads is added to it
     ///   where given.

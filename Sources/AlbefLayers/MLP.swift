@@ -25,11 +25,14 @@ public struct MLP: Sendable {
     ) {
         work.arena.scoped {
             let hidden = work.reserve(Shape(x.rows, first.outputs))
-            first(x, activation: .gelu, to: hidden, in: work)
+            if let preactivation {
+                first(x, to: preactivation, in: work)
+                work.kernels.map(.gelu, preactivation, to: hidden, in: work.arena)
+            } else {
+                first(x, activation: .gelu, to: hidden, in: work)
+            }
             second(hidden, residual: residual, to: y, in: work)
         }
-        // A second product of the same bytes: only a recorded pass pays for it.
-        if let preactivation { first(x, to: preactivation, in: work) }
     }
 
     /// The same for the rows of `x` normalised by `norm`.

@@ -142,4 +142,27 @@ struct CrossAttentionTests {
             }
         }
     }
+
+    @Test("the gradient of the first row alone is that of all rows whose others are zero", arguments: Precision.allCases)
+    func firstGradient(precision: Precision) throws {
+        try Fusion.with(precision) { fusion in
+            let bench = fusion.bench, work = bench.work
+            guard case .projected(let keysValues) = fusion.projected else { return }
+            let source = precision == .int8 ? fusion.absorbed : fusion.projected
+            let x = bench.rows(6, fusion.width, seed: 12), first = bench.rows(1, fusion.width, seed: 13)
+            let y = work.reserve(x.shape), found = work.reserve(x.shape), expected = work.reserve(x.shape)
+            work.arena.write([Float](repeating: 0, count: x.shape.count).span, to: expected)
+            work.arena.copy(first, to: expected.rows(0..<1))
+            let all = fusion.layer.reserveRecord(tokens: 6, source: keysValues, in: work)
+            fusion.layer(x, sequences: [0..<6], sources: [source], record: all, to: y, in: work)
+            fusion.layer.backward(expected, all, to: expected, in: work)
+
+            let record = fusion.layer.reserveRecord(tokens: 6, rows: 1, source: keysValues, in: work)
+            fusion.layer.firstRows(x, sequences: [0..<6], sources: [source], record: record, to: y.rows(0..<1), in: work)
+            work.arena.copy(first, to: found.rows(0..<1))
+            fusion.layer.backward(found.rows(0..<1), record, to: found, in: work)
+            #expect(bench.read(found) == bench.read(expected))
+            #expect(bench.read(found).contains { $0 != 0 })
+        }
+    }
 }
