@@ -182,7 +182,7 @@ def test_a_worker_answers_line_by_line_and_outlives_failures() -> None:
         {"do": "time", "part": "image", "setting": {}, "runs": 3, "warmups": 1},
         {"do": "load", "part": "image", "setting": {"fail": "yes"}},
         {"do": "spin", "part": "text_30", "setting": {}, "seconds": 0.01},
-        {"do": "state"}, {"do": "forget"}, {"do": "nothing"},
+        {"do": "state"}, {"do": "forget", "except": {"part": "image", "setting": {}}}, {"do": "nothing"},
     ]  # fmt: skip
     answers = io.StringIO()
     worker = Worker(Adder(1, Path()))
@@ -192,7 +192,8 @@ def test_a_worker_answers_line_by_line_and_outlives_failures() -> None:
     assert len(lines[1]["seconds"]) == 3
     assert lines[2] == {"error": "ValueError: no"}
     assert (lines[4]["version"], lines[4]["primitives"]) == ("1.0", ["image", "text"])
-    assert lines[5] == {"ok": True} and worker.loaded == {}
+    assert lines[5] == {"ok": True} and list(worker.loaded) == [("image", "{}")]
+    assert worker.answer({"do": "forget"}) == {"ok": True} and worker.loaded == {}
     assert "error" in lines[6]
 
 

@@ -23,6 +23,8 @@ STARTED = ("ort_int8", "openvino_int8")
 # A turn takes so many seconds at least, if five runs fill them; then the next runtime goes on.
 TURN_SECONDS = 0.12
 TURN_RUNS = 5
+# Longer runs are tried once for each setting.
+LONG_SECONDS = 0.4
 # Worker threads of some runtimes spin on for a while after a run.
 PAUSE_SECONDS = 0.05
 SPIN_SECONDS = 3.0
@@ -73,7 +75,9 @@ def tune(worker: Worker, name: str, settings: tuple[Setting, ...]) -> tuple[Sett
     failures = []
     for setting in settings:
         try:
-            seconds = worker.ask(do="time", part=name, setting=setting, runs=2, warmups=1)["seconds"]
+            seconds = worker.ask(do="time", part=name, setting=setting, runs=1, warmups=1)["seconds"]
+            if seconds[0] < LONG_SECONDS:
+                seconds += worker.ask(do="time", part=name, setting=setting, runs=2, warmups=0)["seconds"]
             tried.append((min(seconds), setting))
         except PeerError as error:
             failures.append(str(error))
@@ -119,7 +123,9 @@ def peers(options: Options, isa: str | None) -> tuple[Settings, dict[str, dict]]
     settings = {name: ENGINES[name].settings for name in names}
     cpus = processors(1, options.cpu)
     seen: dict[str, dict] = {}
-    for name in names:
+    for name in AVX2_PEERS:
+        if name not in names:
+            continue
         # With all instruction sets a single look shows that looking tells the difference.
         tried = settings[name] if isa else settings[name][:1]
         say(f"{isa or 'all instruction sets'}: instructions of {name}")
@@ -146,8 +152,7 @@ def measure(
     for name, worker in workers.items():
         try:
             setting, seconds, tried = tune(worker, each.name, settings[name])
-            worker.ask(do="forget")
-            worker.ask(do="time", part=each.name, setting=setting, runs=1, warmups=0)
+            worker.ask(do="forget", **{"except": {"part": each.name, "setting": setting}})
             row[name] = {"setting": setting, "tried_ms": tried}
             sizes[name] = turn_size(seconds)
         except PeerError as error:

@@ -67,15 +67,16 @@ class QuestionNetwork(nn.Module):
 
 
 class DecoderNetwork(nn.Module):
-    """Answers [B, T] and question states, repeated for each [B, Q, D], to the log-probability of each answer's tokens."""
+    """Answers [B, T], the token behind each of theirs [B, T] and question states, repeated for each [B, Q, D], to the
+    log-probability of each answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.decoder = BertLanguageModel(bert(CONFIG.decoder_layers, 0))
 
-    def forward(self, ids: Tensor, states: Tensor) -> Tensor:
-        logits = self.decoder.cls(self.decoder.bert.decode(ids, None, states, None))
-        return logits.log_softmax(-1)[:, :-1].gather(-1, ids[:, 1:, None])[..., 0].sum(1)
+    def forward(self, ids: Tensor, targets: Tensor, states: Tensor) -> Tensor:
+        logits = self.decoder.cls(self.decoder.bert.decode(ids, None, states, None)).flatten(0, 1)
+        return logits.log_softmax(-1).gather(1, targets.flatten()[:, None]).view(ids.shape).sum(1)
 
 
 def bert(layers: int, fusion_layer: int) -> Bert:
@@ -129,4 +130,4 @@ def example(network: Network) -> dict[str, Tensor]:
     if network.kind == "question":
         return {"ids": ids(), "image": image}
     # Each row its own memory, as a batch with repeated states is passed.
-    return {"ids": ids(), "states": torch.randn(1, QUESTION_TOKENS, width).repeat(batch, 1, 1)}
+    return {"ids": ids(), "targets": ids(), "states": torch.randn(1, QUESTION_TOKENS, width).repeat(batch, 1, 1)}

@@ -5,7 +5,7 @@ Requests come as JSON lines on standard input, and each gets a line on standard 
     {"do": "load", "part": "image", "setting": {...}}        {"ok": true}
     {"do": "time", "part": "image", "setting": {...}, "runs": 3, "warmups": 1}    {"seconds": [...]}
     {"do": "spin", "part": "image", "setting": {...}, "seconds": 2}     {"ok": true}: runs over and over
-    {"do": "forget"}      {"ok": true}: nothing is loaded any more
+    {"do": "forget", "except": {...}}     {"ok": true}: nothing is loaded any more, but for one part in one setting
     {"do": "state"}       {"version": ..., "peak_resident_bytes": ..., "primitives": [...]}
 
 ``--first`` answers once, after the first run of the text encoder, and ends: how long a process takes from its start.
@@ -34,10 +34,14 @@ class Worker:
         self.loaded: dict[tuple[str, str], Run] = {}
 
     def run(self, name: str, setting: Setting) -> Run:
-        key = name, json.dumps(setting, sort_keys=True)
+        key = self.key(name, setting)
         if key not in self.loaded:
             self.loaded[key] = self.engine.part(part(name), setting)
         return self.loaded[key]
+
+    @staticmethod
+    def key(name: str, setting: Setting) -> tuple[str, str]:
+        return name, json.dumps(setting, sort_keys=True)
 
     def answer(self, request: dict) -> dict:
         if request["do"] == "state":
@@ -46,7 +50,9 @@ class Worker:
                 "primitives": sorted(self.engine.primitives),
             }  # fmt: skip
         if request["do"] == "forget":
-            self.loaded.clear()
+            kept = request.get("except")
+            key = self.key(kept["part"], kept["setting"]) if kept else None
+            self.loaded = {each: run for each, run in self.loaded.items() if each == key}
             return {"ok": True}
         run = self.run(request["part"], request["setting"])
         if request["do"] == "time":
