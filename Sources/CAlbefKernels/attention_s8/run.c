@@ -6,7 +6,7 @@ typedef struct {
     const alb_attention_s8_variant_entry *variant;
     const alb_keys_values_s8 *kv;
     const float *k, *v, *q;
-    size_t k_row, v_row, q_row, dst_row, queries;
+    size_t k_row, v_row, q_row, dst_row, queries, height;
     float scale;
     float *dst;
     char *scratch;
@@ -66,10 +66,27 @@ size_t alb_attention_s8_scratch_bytes(int threads, size_t keys, size_t width) {
     return (size_t)threads * layout(NULL, keys, width, NULL);
 }
 
+/// Queries of a part. Parts of full height keep a tile's rows busy; lower ones are taken where they leave less to the busiest
+/// of the threads, as with the one wide head of an absorbed cross-attention. Rows are independent: no byte depends on it.
+static size_t part_height(size_t heads, size_t queries, size_t threads) {
+    enum { STEP = 6 };  // rows of the highest tile
+    size_t height = ALB_ATTENTION_S8_QUERIES;
+    size_t least = SIZE_MAX;
+    for (size_t h = ALB_ATTENTION_S8_QUERIES; h >= STEP; h -= STEP) {
+        const size_t parts = heads * ((queries + h - 1) / h), rows = (parts + threads - 1) / threads * h;
+        // A gain of less than 3 % does not pay for the lower parts.
+        if (least == SIZE_MAX || rows * 33 < least * 32) {
+            least = rows;
+            height = h;
+        }
+    }
+    return height;
+}
+
 /// Asks for the queries of a part: a row of them is short and far from the next, so that nothing else foresees them.
 static void fetch_queries(const job *j, size_t part, size_t blocks) {
-    const size_t head = part / blocks, first = part % blocks * ALB_ATTENTION_S8_QUERIES;
-    const size_t left = j->queries - first, count = left < ALB_ATTENTION_S8_QUERIES ? left : ALB_ATTENTION_S8_QUERIES;
+    const size_t head = part / blocks, first = part % blocks * j->height;
+    const size_t left = j->queries - first, count = left < j->height ? left : j->height;
     for (size_t query = first; query < first + count; query++)
         for (size_t c = 0; c < j->kv->width; c += 64 / sizeof(float))
             __builtin_prefetch(j->q + query * j->q_row + head * j->kv->width + c);
@@ -80,13 +97,13 @@ static void attend(void *context, size_t begin, size_t end, int worker) {
     const alb_keys_values_s8 *kv = j->kv;
     alb_attention_s8_scratch scratch;
     layout(j->scratch + (size_t)worker * layout(NULL, kv->tokens, kv->width, NULL), kv->tokens, kv->width, &scratch);
-    const size_t blocks = (j->queries + ALB_ATTENTION_S8_QUERIES - 1) / ALB_ATTENTION_S8_QUERIES;
+    const size_t blocks = (j->queries + j->height - 1) / j->height;
     for (size_t part = begin; part < end; part++) {
-        const size_t head = part / blocks, query = part % blocks * ALB_ATTENTION_S8_QUERIES;
+        const size_t head = part / blocks, query = part % blocks * j->height;
         const size_t left = j->queries - query;
         if (part + 1 < end) fetch_queries(j, part + 1, blocks);
         j->variant->block(
-            left < ALB_ATTENTION_S8_QUERIES ? left : ALB_ATTENTION_S8_QUERIES, j->q + query * j->q_row + head * kv->width,
+            left < j->height ? left : j->height, j->q + query * j->q_row + head * kv->width,
             j->q_row, kv, head, j->scale, j->dst + query * j->dst_row + head * kv->width, j->dst_row, &scratch);
     }
 }
@@ -95,8 +112,9 @@ void alb_attention_s8(
     alb_isa isa, int threads, size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, float scale,
     float *dst, size_t dst_row, void *scratch) {
     job j = {.variant = alb_attention_s8_select(isa), .kv = kv, .q = q, .q_row = q_row, .scale = scale, .dst = dst,
-             .dst_row = dst_row, .queries = queries, .scratch = scratch};
-    const size_t block = queries < ALB_ATTENTION_S8_QUERIES ? queries : ALB_ATTENTION_S8_QUERIES;
-    const size_t blocks = (queries + ALB_ATTENTION_S8_QUERIES - 1) / ALB_ATTENTION_S8_QUERIES;
+             .dst_row = dst_row, .queries = queries, .scratch = scratch,
+             .height = part_height(kv->heads, queries, threads < 1 ? 1 : (size_t)threads)};
+    const size_t block = queries < j.height ? queries : j.height;
+    const size_t blocks = (queries + j.height - 1) / j.height;
     alb_parallel_for(threads, kv->heads * blocks, alb_grain(2 * block * kv->tokens * kv->width, 300000), attend, &j);
 }
