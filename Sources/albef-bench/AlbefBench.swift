@@ -16,7 +16,7 @@ struct AlbefBench: ParsableCommand {
     @Option(help: "A text file of shapes, a line each: operation, name, sizes.")
     var shapes = "fixtures/shapes/albef_384.txt"
 
-    @Option(help: "Thread counts to compare (default: 1 and one for each processor).")
+    @Option(parsing: .upToNextOption, help: "Thread counts to compare (default: 1 and one for each processor).")
     var threads: [Int] = Kernels.availableProcessors > 1 ? [1, Kernels.availableProcessors] : [1]
 
     @Option(help: "Instruction set: the ceiling for the variants (default: the best of this CPU).")

@@ -37,7 +37,7 @@ struct BenchCommandTests {
     @Test("each kernel is a line of JSON, behind the machine's peaks")
     func json() throws {
         let result = try run(BenchCommandTests.shapes, "--threads", "1", "2", "--json")
-        #expect(result.code == 0, "\(result.error)")
+        try #require(result.code == 0, "\(result.error)")
         let names = result.lines.compactMap { line in
             ["\"peak\"", "\"layer\":\"a\"", "\"kernel\":\"b\"", "\"kernel\":\"c\"", "\"kernel\":\"d\"", "\"kernel\":\"e\""]
                 .firstIndex { line.contains($0) }
@@ -50,7 +50,7 @@ struct BenchCommandTests {
     @Test("a person gets two tables: products, then other kernels")
     func tables() throws {
         let result = try run(BenchCommandTests.shapes, "--threads", "1")
-        #expect(result.code == 0, "\(result.error)")
+        try #require(result.code == 0, "\(result.error)")
         #expect(result.lines.map { $0.split(separator: " ")[0] } == ["peak,", "variants:", "layer", "a", "kernel", "b", "c", "d", "e"])
         #expect(result.lines[5].contains("%"))
     }
