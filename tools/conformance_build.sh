@@ -56,6 +56,24 @@ build_conformance() {
     "$clang" "$folder"/*.o "${link[@]}" -o "$conformance_program"
 }
 
+# Links a built command once more, with the recorder around its kernel calls. $1: its file of objects, as SwiftPM leaves it in
+# albef-infer.product. Sets $recording_program; needs a native build of the conformance program.
+build_recorder() {
+    local folder=.build/conformance/recorder native=.build/conformance/native name
+    mkdir -p "$folder"
+    "$(conformance_clang)" "${conformance_flags[@]}" -c Tests/KernelConformance/record.c -o "$folder/record.o" || return 1
+    local wrap=() objects=()
+    for name in $(nm "$folder/record.o" | grep -oE '__wrap_alb_[a-z0-9_]+' | sort -u); do
+        wrap+=(-Xlinker "--wrap=${name#__wrap_}")
+    done
+    for name in "$native"/Tests_KernelConformance_*.o; do
+        case $name in *_main.c.o | *_replay.c.o) ;; *) objects+=("$name") ;; esac
+    done
+    recording_program=$folder/albef-infer
+    # SwiftPM names the entry point of a command after it.
+    swiftc "@$1" -Xlinker --defsym=main=albef_infer_main "${objects[@]}" "$folder/record.o" "${wrap[@]}" -l:libomp.so.5 -lm -ljpeg -lpng -lzstd -o "$recording_program"
+}
+
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     set -euo pipefail
     cd "$(dirname "$0")/.."

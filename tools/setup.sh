@@ -41,6 +41,9 @@ need_packages() {
 # The libraries that the runtime links: threads, zstd, JPEG and PNG.
 runtime_packages=(libomp-dev libzstd-dev libjpeg62-turbo-dev libpng-dev)
 
+# What the kernel conformance needs for other processors: C libraries of ARM64, and an emulator.
+emulation_packages=(libc6-dev libc6-dev-arm64-cross libgcc-12-dev-arm64-cross qemu-user-static)
+
 # Makes (once) the pinned Python environment in a cache outside of the checkout and sets $python to its interpreter.
 # $1: the checkout's tools/ folder.
 need_python() {

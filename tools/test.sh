@@ -48,6 +48,8 @@ for folder in models/*/; do
     done
 done
 
+bash tools/conformance.sh "$work"
+
 say "Python: lint and tests, the commands' contract among them"
 "$python" -m ruff check tools
 ALBEF_BINARIES=$binaries ALBEF_MODELS=$work "$python" -m pytest -q tools/tests
