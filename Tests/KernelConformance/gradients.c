@@ -1,4 +1,4 @@
-// The pieces of Grad-CAM's backward passes, and the linear layer's backward head by head.
+// The pieces of Grad-CAM's backward passes.
 #include <string.h>
 
 #include "cases.h"
@@ -195,60 +195,7 @@ static void run_grad_cam(const void *call, alb_isa isa, int threads) {
 const operation operation_grad_cam = {
     "grad_cam", sizeof(grad_cam_call), draw_grad_cam, describe_grad_cam, NULL, run_grad_cam, alb_gradients_variant};
 
-// --- Backward through a linear layer, head by head
-
-typedef struct {
-    alb_linear_backward_args args;
-    size_t heads, dst_head;
-} heads_call;
-
-static void draw_linear_backward_heads(void *call, shape_source *shape) {
-    heads_call *c = call;
-    alb_linear_backward_args *a = &c->args;
-    c->heads = extent(shape, 4, EDGES(1, 2, 3));
-    a->rows = extent(shape, 6, EDGES(1, 5, 33));
-    a->channels = c->heads * 16 * extent(shape, 4, EDGES(1, 4, 9));
-    a->depth = extent(shape, 90, EDGES(1, 5, 63, 64, 65, 130));
-    a->g_row = a->channels + gap(shape);
-    a->dst_row = a->depth;
-    c->dst_head = a->rows * a->dst_row;
-    a->accumulate = chance(shape, 2);
-    if (choice(shape, 2))
-        a->float_weights = WANTED;
-    else
-        a->int8_weights = WANTED;
-}
-
-static void describe_linear_backward_heads(void *call, visitor *v) {
-    heads_call *c = call;
-    alb_linear_backward_args *a = &c->args;
-    NUMBER(c->heads);
-    NUMBER(c->dst_head);
-    NUMBER(a->rows);
-    NUMBER(a->channels);
-    NUMBER(a->depth);
-    NUMBER(a->g_row);
-    NUMBER(a->dst_row);
-    NUMBER(a->accumulate);
-    MATRIX(ROLE_INPUT, a->g, KIND_F32, a->rows, a->channels, a->g_row);
-    if (OPTIONAL(a->float_weights)) ALIGNED(ROLE_INPUT, a->float_weights, KIND_F32, a->channels * a->depth);
-    if (OPTIONAL(a->int8_weights)) {
-        ALIGNED(ROLE_INPUT, a->int8_weights, KIND_S8, a->channels * ((a->depth + 3) / 4 * 4));
-        VECTOR(ROLE_INPUT, a->scales, KIND_F32, a->channels);
-    }
-    VECTOR(a->accumulate ? ROLE_IN_OUT : ROLE_OUTPUT, a->dst, KIND_F32, c->heads * c->dst_head);
-}
-
-static void run_linear_backward_heads(const void *call, alb_isa isa, int threads) {
-    const heads_call *c = call;
-    alb_linear_backward_heads(isa, threads, c->heads, c->dst_head, &c->args);
-}
-
-static const operation operation_linear_backward_heads = {
-    "linear_backward_heads", sizeof(heads_call), draw_linear_backward_heads, describe_linear_backward_heads, NULL,
-    run_linear_backward_heads, alb_linear_backward_variant};
-
 const operation *const gradient_operations[] = {
     &operation_layer_norm_backward, &operation_gelu_backward, &operation_softmax_backward,
     &operation_l2_normalize_backward, &operation_log_softmax_backward, &operation_grad_cam, &operation_add,
-    &operation_mean_rows, &operation_linear_backward_heads, NULL};
+    &operation_mean_rows, NULL};
