@@ -12,7 +12,7 @@ source tools/setup.sh
 # shellcheck source=tools/conformance_build.sh
 source tools/conformance_build.sh
 
-random_cases=1500    # of each operation, natively: more than 100,000 comparisons in all
+random_cases=2200    # of each operation, natively: more than 100,000 comparisons in all
 emulated_cases=60
 
 need_swift
@@ -67,7 +67,7 @@ say "kernel conformance: runs"
 build_conformance native
 native=$conformance_program
 conform "this machine" - "$native" --cases "$random_cases" "${recordings[@]}"
-[ "$(sed -n 's/ comparisons of random cases//p' "$last_output")" -ge 1 ] || stop "no random case was compared"
+[ "$(sed -n 's/ comparisons of random cases//p' "$last_output")" -ge 100000 ] || stop "fewer than 100,000 random cases were compared"
 conform "this machine, scalar digests" - "$native" --isa scalar --cases "$emulated_cases"
 grep '^digest' "$last_output" >"$work/digests"
 
@@ -77,8 +77,10 @@ if [ "$(uname -m)" = x86_64 ]; then
         conform "AVX-VNNI in EVEX encoding" - "$conformance_program" --isa avxvnni --cases "$random_cases" "${recordings[@]}"
     fi
     build_conformance serial
-    conform "x86-64, emulated Nehalem" scalar qemu-x86_64-static -cpu Nehalem "$conformance_program" --cases 5
-    conform "x86-64, emulated Haswell" avx2 qemu-x86_64-static -cpu Haswell "$conformance_program" --cases 5
+    # qemu's masked loads touch the lanes that are masked out. Features that it lacks are no part of what is tested.
+    older=(--allow-reads-behind --cases 5)
+    conform "x86-64, emulated Nehalem" scalar qemu-x86_64-static -cpu Nehalem "$conformance_program" "${older[@]}" 2>/dev/null
+    conform "x86-64, emulated Haswell" avx2 qemu-x86_64-static -cpu Haswell "$conformance_program" "${older[@]}" 2>/dev/null
 fi
 build_conformance arm64
 for pair in max:i8mm cortex-a76:dotprod cortex-a53:neon; do

@@ -66,6 +66,9 @@ typedef struct {
     size_t bytes;                  ///< from the first element to past the last one
 } operand;
 
+/// From now on an operand is followed by guard bytes, which may be read: for emulators that load masked lanes too.
+void allow_reads_behind(void);
+
 typedef enum { VISIT_PLACE, VISIT_SAVE, VISIT_LOAD } visit_mode;
 
 /// Goes over a call's numbers and operands: to place it in guarded memory with random contents, to save it, or to load it.

@@ -100,13 +100,15 @@ static void run_operation(const operation *op, const options *o, tally *tally) {
 
 static void usage(void) {
     printf("usage: conformance [--cases N] [--seed S] [--operation NAME] [--case \"random 17\"] [--isa NAME]... [--no-edges]\n"
-           "                   [--replay FILE]...\n"
+           "                   [--allow-reads-behind]"
+           " [--replay FILE]...\n"
            "  --cases N      random cases of each operation (default 1000)\n"
            "  --seed S       of the random cases (default 1)\n"
            "  --operation    only this one\n"
            "  --case         only this case, as a message of failure names it\n"
            "  --isa NAME     compare only these instruction sets with the scalar one\n"
            "  --no-edges     no edge shapes\n"
+           "  --allow-reads-behind  catch only writes behind operands: for emulators that load masked lanes\n"
            "  --replay FILE  recorded calls, after the cases\n");
     exit(64);
 }
@@ -134,6 +136,10 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--no-edges") == 0) {
             o.edges = false;
+            continue;
+        }
+        if (strcmp(argv[i], "--allow-reads-behind") == 0) {
+            allow_reads_behind();
             continue;
         }
         if (i + 1 == argc) usage();

@@ -14,6 +14,11 @@ char conformance_wanted[1];
 // Address space of one operand; only what is used becomes memory.
 static const size_t region_bytes = (size_t)256 << 20;
 
+// Guard bytes between an operand and the page that must not be touched.
+static size_t slack = 0;
+
+void allow_reads_behind(void) { slack = GUARD_BYTES; }
+
 static unsigned char *ends[MAXIMUM_OPERANDS];
 
 /// The end of an operand's region: the first byte of a page that must not be touched.
@@ -87,14 +92,14 @@ void visit_operand(
         return;
     }
     // A damaged recording may ask for anything.
-    if (rows > region_bytes || stride > region_bytes || columns > region_bytes || o->bytes > region_bytes - 4096) {
+    if (rows > region_bytes || stride > region_bytes || columns > region_bytes || o->bytes > region_bytes - 4096 - slack) {
         v->failed = true;
         return;
     }
     const size_t multiple = alignment > element ? alignment : element;
-    const uintptr_t end = (uintptr_t)region_end(v->count);
+    const uintptr_t end = (uintptr_t)region_end(v->count) - slack;
     const uintptr_t start = (end - o->bytes) / multiple * multiple;
-    o->data = region_end(v->count) - (end - start);
+    o->data = region_end(v->count) - slack - (end - start);
     v->count++;
     const guarded_span span = span_of(v, v->count - 1);
     memset(span.start, GUARD_VALUE, span.bytes);
