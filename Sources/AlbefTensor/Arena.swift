@@ -85,6 +85,24 @@
         }
     }
 
+    /// Sets one element of a dense tensor. Does nothing while planning.
+    public func set<Element: ArenaElement>(_ index: Int, of view: TensorView, to value: Element) {
+        precondition(view.type == Element.elementType && view.isDense && index >= 0 && index < view.shape.count)
+        if isPlanning { return }
+        unsafe pointer(to: view).assumingMemoryBound(to: Element.self)[index] = value
+    }
+
+    /// Sets every element to zero; there may be gaps between rows. Does nothing while planning.
+    public func clear(_ view: TensorView) {
+        if isPlanning { return }
+        let start = unsafe pointer(to: view)
+        for row in 0..<view.rows {
+            // Safe: the row lies inside of the view. A zero of every type is bytes of zeros.
+            unsafe (start + row * view.rowStride * view.type.byteWidth).initializeMemory(
+                as: UInt8.self, repeating: 0, count: view.columns * view.type.byteWidth)
+        }
+    }
+
     /// Copies the elements of one tensor to another of the same shape that does not overlap it; both may have gaps between
     /// rows. Does nothing while planning.
     public func copy(_ source: TensorView, to target: TensorView) {

@@ -40,6 +40,13 @@ public struct TensorView: Sendable, Equatable {
             rowStride: rowStride)
     }
 
+    /// One matrix of a stack of them, `[count, rows, columns]`.
+    public func matrix(_ index: Int) -> TensorView {
+        precondition(shape.rank == 3 && index >= 0 && index < shape[0])
+        let size = shape[1] * shape[2]
+        return TensorView(offset: offset + index * size * type.byteWidth, shape: Shape(shape[1], shape[2]), type: type)
+    }
+
     /// Some columns of a matrix, for example the keys among the outputs of a fused query-key-value projection.
     public func columns(_ range: Range<Int>) -> TensorView {
         precondition(shape.rank == 2 && range.lowerBound >= 0 && range.upperBound <= columns)
