@@ -16,7 +16,8 @@ extension AnswerDecoder {
         embeddings(ids, to: x, in: work)
         return zip(layers, question).map { layer, keysValues in
             let record = layer.reserveRecord(tokens: x.rows, source: keysValues, in: work)
-            layer(x, sequences: [0..<x.rows], source: keysValues, record: record, to: x, in: work)
+            layer(
+                x, sequences: [0..<x.rows], sources: [.projected(keysValues)], record: record, to: x, in: work)
             return record
         }
     }

@@ -64,8 +64,9 @@ public struct PictureSearch {
     /// - Parameter encode: Gives the picture of an index that was added by its feature alone.
     public func ranking(encoding encode: (Int) throws -> EncodedImage) throws -> [Ranked] {
         var matches: [Match] = []
-        for candidate in shortlist.best {
-            matches.append(try session.match(candidate.element ?? encode(candidate.index), text))
+        for start in stride(from: 0, to: shortlist.best.count, by: ForwardPass.picturesTogether) {
+            let some = shortlist.best[start..<min(start + ForwardPass.picturesTogether, shortlist.best.count)]
+            matches += try session.match(some.map { try $0.element ?? encode($0.index) }, text)
         }
         return shortlist.ranking(matches)
     }

@@ -47,15 +47,15 @@ extension ForwardPass {
     ) throws(AlbefError) -> AnswerGrounding {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let (states, sequences) = placeTexts([question.tokens])
+        let (states, _) = placeTexts([question.tokens])
         let side = model.configuration.patchGrid
         let map = work.reserve(Shape(states.rows, model.vision.tokens - 1))
-        let tokens = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
-        let inputs = model.text.fuse(states, sequences: sequences.ranges, images: [tokens], keepingFrom: layer, in: work)
+        let picture = placeForGradient(image, tokens: states.rows)
+        let inputs = fuse(states, picture, keepingFrom: layer)
         try checkFinite(states, "fusion_tokens")
         let gradient = place([Float](repeating: 0, count: states.shape.count), states.shape)
         let score = try self.gradient(of: answer, states, decoder, addingTo: gradient)
-        try tokenMaps(of: gradient, inputs, image: tokens, layer: layer, stage: "vqa_gradcam", to: map)
+        try tokenMaps(of: gradient, inputs, picture, layer: layer, stage: "vqa_gradcam", to: map)
         return AnswerGrounding(
             layer: layer, score: score, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
             words: words(of: question.ids, map, side: side))

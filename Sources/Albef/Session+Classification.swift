@@ -77,11 +77,10 @@ extension ForwardPass {
         let logits = reserveResults(texts.count, classes.count)
         let probabilities = reserveResults(texts.count, classes.count)
         try computing { () throws(AlbefError) in
-            fuse(states, sequences, images)
+            let tokens = classTokens(states, sequences, [(images, texts.count)])
             for index in texts.indices {
-                let first = sequences.ranges[index].lowerBound
                 let row = logits.rows(index..<index + 1)
-                head(states.rows(first..<first + 1), to: row, in: work)
+                head(tokens.rows(index..<index + 1), to: row, in: work)
                 try checkFinite(row, head.stage)
                 work.observe(head.stage, row.reshaped(Shape(classes.count)))
             }

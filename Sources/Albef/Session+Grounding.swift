@@ -53,21 +53,47 @@ extension ForwardPass {
     {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let (states, sequences) = placeTexts([text.tokens])
+        let (states, _) = placeTexts([text.tokens])
         let side = model.configuration.patchGrid
         let map = work.reserve(Shape(states.rows, model.vision.tokens - 1))
 
-        let tokens = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
-        let inputs = model.text.fuse(states, sequences: sequences.ranges, images: [tokens], keepingFrom: layer, in: work)
-        work.observe("fusion_tokens", states)
-        let score = try score(states, head)
+        let picture = placeForGradient(image, tokens: states.rows)
+        let first = work.reserve(Shape(1, states.columns))
+        let inputs = fuse(states, picture, keepingFrom: layer, classToken: first)
+        let score = try score(first, head)
 
         let gradient = place(Array(repeating: Float(0), count: states.shape.count), states.shape)
         head.gradient(to: gradient.rows(0..<1), in: work)
-        try tokenMaps(of: gradient, inputs, image: tokens, layer: layer, stage: "gradcam", to: map)
+        try tokenMaps(of: gradient, inputs, picture, layer: layer, stage: "gradcam", to: map)
         return Grounding(
             layer: layer, itmLogit: score.logit, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
             words: words(of: text.ids, map, side: side))
+    }
+
+    /// A picture as the fusion layers and their gradients read it, for a text of `tokens`; until the caller releases it.
+    func placeForGradient(_ image: EncodedImage, tokens: Int) -> ImageTokens {
+        let view = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
+        return model.text.picture(view, for: [tokens], gradients: true, in: work)
+    }
+
+    /// Fuses one text, `[tokens, width]`, with a picture, and keeps what the gradient starts from.
+    ///
+    /// - Parameters:
+    ///   - layer: The first layer whose input is kept.
+    ///   - classToken: `[1, width]`: receives the first fused token. nil where all are wanted, which then replace `states`.
+    /// - Returns: The inputs of the layers from `layer` on. They lie in the arena until the caller releases them.
+    func fuse(
+        _ states: TensorView, _ picture: ImageTokens, keepingFrom layer: Int, classToken: TensorView? = nil
+    ) -> [TensorView] {
+        let sequences = Sequences([states.rows])
+        let inputs = model.text.fuse(
+            states, sequences: sequences.ranges, scenes: [TextEncoder.Scene(texts: 0..<1, pictures: [picture])],
+            keepingFrom: layer, classTokens: showsAllTokens ? nil : classToken, in: work)
+        if showsAllTokens {
+            if let classToken { copyFirstRows(of: states, sequences, to: classToken) }
+            work.observe("fusion_tokens", states)
+        }
+        return inputs
     }
 
     /// Writes a map for each token, `[tokens, patches]`, from the gradient at the fused tokens.
@@ -76,9 +102,10 @@ extension ForwardPass {
     ///   - states: The inputs of the layers from `layer` on.
     ///   - stage: The name under which the maps are shown, and blamed.
     func tokenMaps(
-        of gradient: TensorView, _ states: [TensorView], image: TensorView, layer: Int, stage: String, to map: TensorView
+        of gradient: TensorView, _ states: [TensorView], _ picture: ImageTokens, layer: Int, stage: String,
+        to map: TensorView
     ) throws(AlbefError) {
-        guard model.text.tokenMaps(of: gradient, states: states, images: [image], to: map, in: work) else {
+        guard model.text.tokenMaps(of: gradient, states: states, pictures: [picture], to: map, in: work) else {
             throw .layerOutOfRange(found: layer, valid: model.gradCAMLayers)
         }
         try checkFinite(map, stage)

@@ -42,6 +42,31 @@ extension Session {
         }
     }
 
+    /// Compares a text with many pictures; each result equals that of the picture alone. Pairs are fused together, so that
+    /// weights are read once for several.
+    public func match(_ images: [EncodedImage], _ text: EncodedText) throws(AlbefError) -> [Match] {
+        try pass(tokens: text.ids.count) { pass throws(AlbefError) in
+            guard let head = pass.model.matching else { throw pass.model.missing(.matching) }
+            let features = images.compactMap(\.feature)
+            var similarities: [Float]?
+            if let feature = text.feature, features.count == images.count {
+                similarities = pass.similarities(feature, features)
+            }
+            var results: [Match] = []
+            let limit = pass.pictureLimit(tokens: text.ids.count)
+            for start in stride(from: 0, to: images.count, by: limit) {
+                let batch = start..<min(start + limit, images.count)
+                let scores = try pass.match(
+                    batch.map { ([images[$0]], 1) }, Array(repeating: text.tokens, count: batch.count), head)
+                for (index, score) in zip(batch, scores) {
+                    results.append(
+                        Match(similarity: similarities?[index], match: score.probability, itmLogit: score.logit))
+                }
+            }
+            return results
+        }
+    }
+
     /// Cosines of one feature with many.
     ///
     /// - Parameter feature: Of an ``EncodedImage`` or an ``EncodedText``; so are `others`.
@@ -73,18 +98,33 @@ extension ForwardPass {
         return result
     }
 
+    /// Pictures that are in memory at one time when each has a text of its own, quantised once for all layers.
+    static let picturesTogether = 16
+
+    /// Pictures that a text of `tokens` is fused with at one time: several where no layer projects them to keys and values.
+    func pictureLimit(tokens: Int) -> Int {
+        model.text.projects([tokens]) ? 1 : max(1, min(ForwardPass.picturesTogether, rowLimit / max(1, tokens)))
+    }
+
     /// Fuses texts with one picture and scores them, at most ``rowLimit`` tokens together.
     func match(_ image: EncodedImage, _ texts: [[Float]], _ head: MatchingHead) throws(AlbefError)
         -> [(logit: Float, probability: Float)]
     {
+        try match([([image], texts.count)], texts, head)
+    }
+
+    /// Fuses texts with pictures and scores the pairs, at most ``rowLimit`` tokens together.
+    ///
+    /// - Parameter scenes: Pictures, and how many of the texts look at them, in the order of the texts.
+    func match(_ scenes: [(images: [EncodedImage], texts: Int)], _ texts: [[Float]], _ head: MatchingHead)
+        throws(AlbefError) -> [(logit: Float, probability: Float)]
+    {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let (states, sequences) = placeTexts(texts)
-        fuse(states, sequences, [image])
+        let tokens = classTokens(states, sequences, scenes)
         var results: [(logit: Float, probability: Float)] = []
-        for rows in sequences.ranges {
-            results.append(try score(states.rows(rows), head))
-        }
+        for text in texts.indices { results.append(try score(tokens.rows(text..<text + 1), head)) }
         return results
     }
 
@@ -100,19 +140,68 @@ extension ForwardPass {
     /// Replaces text tokens by fused tokens, and gives back everything else that it reserved.
     func fuse(_ states: TensorView, _ sequences: Sequences, _ images: [EncodedImage]) {
         arena.scoped {
-            let tokens = images.map { place($0.tokens, Shape(model.vision.tokens, model.vision.width)) }
-            model.text.fuse(states, sequences: sequences.ranges, images: tokens, in: work)
+            let scenes = place([(images, sequences.ranges.count)], sequences)
+            model.text.fuse(states, sequences: sequences.ranges, scenes: scenes, in: work)
         }
         work.observe("fusion_tokens", states)
     }
 
-    /// The matching head on fused tokens of one text, `[tokens, width]`.
-    func score(_ states: TensorView, _ head: MatchingHead) throws(AlbefError) -> (logit: Float, probability: Float) {
+    /// The fused class token of each text, `[texts, width]`, which is all that the heads on it read. Whoever observes the pass
+    /// sees all fused tokens, and the same bytes of these.
+    ///
+    /// - Parameters:
+    ///   - states: Text tokens; left without meaning.
+    ///   - scenes: Pictures, and how many of the texts look at them, in the order of the texts.
+    func classTokens(
+        _ states: TensorView, _ sequences: Sequences, _ scenes: [(images: [EncodedImage], texts: Int)]
+    ) -> TensorView {
+        let tokens = work.reserve(Shape(sequences.ranges.count, states.columns))
+        arena.scoped {
+            let scenes = place(scenes, sequences)
+            if showsAllTokens {
+                model.text.fuse(states, sequences: sequences.ranges, scenes: scenes, in: work)
+                copyFirstRows(of: states, sequences, to: tokens)
+            } else {
+                model.text.fuse(states, sequences: sequences.ranges, scenes: scenes, classTokens: tokens, in: work)
+            }
+        }
+        if showsAllTokens { work.observe("fusion_tokens", states) }
+        return tokens
+    }
+
+    /// The first row of each text, one after another.
+    func copyFirstRows(of states: TensorView, _ sequences: Sequences, to firsts: TensorView) {
+        for (text, rows) in sequences.ranges.enumerated() {
+            arena.copy(states.rows(rows.lowerBound..<rows.lowerBound + 1), to: firsts.rows(text..<text + 1))
+        }
+    }
+
+    /// Pictures as the fusion layers read them, until the caller releases them.
+    private func place(_ scenes: [(images: [EncodedImage], texts: Int)], _ sequences: Sequences) -> [TextEncoder.Scene] {
+        let shape = Shape(model.vision.tokens, model.vision.width)
+        let lengths = sequences.ranges.map(\.count)
+        // What is quantised at once needs no place of its own.
+        let passing: TensorView? = model.text.projects(lengths) ? nil : work.reserve(shape)
+        var start = 0
+        return scenes.map { images, count in
+            let texts = start..<start + count
+            start += count
+            let pictures = images.map { image in
+                let tokens = passing ?? work.reserve(shape)
+                arena.write(image.tokens.span, to: tokens)
+                return model.text.picture(tokens, for: Array(lengths[texts]), in: work)
+            }
+            return TextEncoder.Scene(texts: texts, pictures: pictures)
+        }
+    }
+
+    /// The matching head on the fused class token of one text, `[1, width]`.
+    func score(_ token: TensorView, _ head: MatchingHead) throws(AlbefError) -> (logit: Float, probability: Float) {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let logits = work.reserve(Shape(1, 2))
         let probabilities = work.reserve(Shape(1, 2))
-        head(states.rows(0..<1), to: logits, in: work)
+        head(token, to: logits, in: work)
         try checkFinite(logits, "itm_logits")
         work.observe("itm_logits", logits.reshaped(Shape(2)))
         work.kernels.softmax(logits, to: probabilities, in: arena)

@@ -13,14 +13,19 @@ extension Session {
     /// - Throws: ``AlbefError/tooMuchMemory(path:bytes:limit:)``.
     static func plan(_ model: Model, _ kernels: Kernels, textLimit: Int) throws(AlbefError) -> Int {
         let arena = Arena.planning()
-        let pass = ForwardPass(
-            model: model, work: Workspace(kernels: kernels, arena: arena), textLimit: textLimit)
-        try pass.runLargest()
+        // A pass that is observed computes tokens, and needs room for them, that others do without.
+        let work = Workspace(kernels: kernels, arena: arena, observer: UnseenTensors())
+        try ForwardPass(model: model, work: work, textLimit: textLimit).runLargest()
         guard arena.peak <= memoryLimit else {
             throw .tooMuchMemory(path: model.file.path, bytes: arena.peak, limit: memoryLimit)
         }
         return arena.peak
     }
+}
+
+/// Stands for any observer while planning, when no tensor can be seen.
+private final class UnseenTensors: TensorObserver {
+    func observe(_ name: String, _ tensor: TensorView, in arena: Arena) {}
 }
 
 extension ForwardPass {
@@ -35,28 +40,44 @@ extension ForwardPass {
             tokens: [Float](repeating: 0, count: model.vision.tokens * model.vision.width), feature: feature)
         let longest = sample(tokens: textLimit)
         let full = fullBatch()
+        // The longest text whose fusion takes the other form of cross-attention.
+        let absorbed = model.text.absorbedLength(upTo: textLimit)
+        let short = absorbed > 0 && absorbed < textLimit ? [sample(tokens: absorbed)] : []
 
         _ = try encode(full)
-        let states = full.map { [Float](repeating: 0, count: $0.count * model.text.width) }
+        var batches = [full.map(\.count)]
+        // Texts of both forms at one picture.
+        if !short.isEmpty, let last = full.last?.count {
+            let part = min(absorbed, last)
+            batches.append(full.dropLast().map(\.count) + [part, last - part])
+        }
         if let head = model.contrastive {
             _ = try ground(picture, feature, head, block: 0)
             _ = similarities(feature, Array(repeating: feature, count: ForwardPass.similarityRows))
         }
         if let head = model.matching {
-            _ = try match(image, states, head)
-            _ = try ground(image, longest, head, layer: configuration.fusionLayer)
+            for batch in batches { _ = try match(image, zeros(batch), head) }
+            let pairs = zeros(absorbedPairs(absorbed))
+            if !pairs.isEmpty { _ = try match(Array(repeating: ([image], 1), count: pairs.count), pairs, head) }
+            for text in [longest] + short { _ = try ground(image, text, head, layer: configuration.fusionLayer) }
         }
         if let head = model.language {
-            try maskedLanguage(image, longest, head)
-            _ = try fillMasks(image, longest, at: Array(0..<textLimit), head, top: 1)
+            for text in [longest] + short {
+                try maskedLanguage(image, text, head)
+                _ = try fillMasks(image, text, at: Array(0..<text.ids.count), head, top: 1)
+            }
         }
         if let head = model.classification {
-            _ = try classify(Array(repeating: image, count: model.picturesPerText), states, head)
+            let images = Array(repeating: image, count: model.picturesPerText)
+            for batch in batches { _ = try classify(images, zeros(batch), head) }
         }
         if let decoder = model.decoder {
-            _ = try answer(image, longest.tokens, largestAnswers(), decoder)
             let longestAnswer = [Int32](repeating: 0, count: textLimit + 1)
-            _ = try ground(image, longest, answer: longestAnswer, decoder, layer: configuration.fusionLayer)
+            let answers = largestAnswers()
+            for text in [longest] + short {
+                _ = try answer(image, text.tokens, answers, decoder)
+                _ = try ground(image, text, answer: longestAnswer, decoder, layer: configuration.fusionLayer)
+            }
         }
     }
 
@@ -72,6 +93,22 @@ extension ForwardPass {
         stride(from: 0, to: rowLimit, by: textLimit).map {
             [Int32](repeating: 0, count: min(textLimit, rowLimit - $0))
         }
+    }
+
+    /// Lengths of texts, together a full batch, for as many pictures as are fused at one time without being projected; the
+    /// first as long as such a text can be.
+    private func absorbedPairs(_ longest: Int) -> [Int] {
+        var counts: [Int] = []
+        for left in stride(from: ForwardPass.picturesTogether, to: 0, by: -1) {
+            let rows = rowLimit - counts.reduce(0, +)
+            counts.append(min(longest, counts.isEmpty ? rows - left + 1 : rows / left))
+        }
+        return counts.filter { $0 > 0 }
+    }
+
+    /// Text tokens of zeros.
+    private func zeros(_ counts: [Int]) -> [[Float]] {
+        counts.filter { $0 > 0 }.map { [Float](repeating: 0, count: $0 * model.text.width) }
     }
 
     /// As many candidates as are scored, whose distinct prefixes fill a batch of rows, if so few can.

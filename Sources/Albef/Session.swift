@@ -104,6 +104,9 @@ struct ForwardPass {
     /// Rows of text that are computed together at most: enough to use the processor well, few enough to stay small.
     var rowLimit: Int { max(256, textLimit) }
 
+    /// Whether every fused token is computed where the answer needs only the first: somebody looks at the tensors.
+    var showsAllTokens: Bool { work.observer != nil || work.inputObserver != nil }
+
     /// Runs the part of a pass between its input tensors and its output tensors: see ``ComputationObserver``.
     func computing<Result>(_ body: () throws(AlbefError) -> Result) throws(AlbefError) -> Result {
         guard let computationObserver, !arena.isPlanning else { return try body() }

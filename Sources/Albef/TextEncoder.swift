@@ -9,6 +9,7 @@ struct TextEncoder: Sendable {
     let embeddings: Embeddings
     private let layers: [EncoderLayer]
     private let fusionLayer: Int
+    private let imageTokens: Int
     private let prefix = "text_encoder"
 
     /// - Parameter pictures: That a text is fused with. The fusion layers look at them in turn, and layers that follow each
@@ -19,6 +20,7 @@ struct TextEncoder: Sendable {
             file, prefix + ".embeddings", vocabulary: configuration.vocabSize, positions: configuration.maxPositions,
             width: configuration.textWidth)
         fusionLayer = configuration.fusionLayer
+        imageTokens = configuration.imageTokens
         var layers: [EncoderLayer] = []
         for index in 0..<configuration.textLayers {
             var source: EncoderLayer.Source?
@@ -53,30 +55,101 @@ struct TextEncoder: Sendable {
         }
     }
 
-    /// Fusion mode: runs the upper layers on texts that all look at the same pictures, the layers at one picture each, in turn.
+    /// Some of the texts, and the pictures that they all look at.
+    struct Scene {
+        /// Places of the texts.
+        let texts: Range<Int>
+        /// At least one; the fusion layers look at one each, in turn.
+        let pictures: [ImageTokens]
+    }
+
+    /// Fusion mode: runs the upper layers on pairs of texts and pictures. Each text gives the same bytes alone and among
+    /// others.
     ///
     /// - Parameters:
     ///   - x: `[rows, width]`: text tokens, replaced by fused tokens.
     ///   - sequences: The rows of each text.
-    ///   - images: At least one, each `[image tokens, vision width]`.
+    ///   - scenes: In the order of the texts, all of them.
     ///   - first: The first layer whose input is kept, for the gradient; nil keeps none. The fused tokens have the same bytes.
+    ///   - classTokens: `[texts, width]`: receives the first fused token of each text, and the last layer computes no other;
+    ///     then `x` is left without meaning. nil where all tokens are wanted.
     /// - Returns: The inputs of the layers from `first` on, `[rows, width]` each. They lie in the arena until the caller
     ///   releases them.
     @discardableResult
     func fuse(
-        _ x: TensorView, sequences: [Range<Int>], images: [TensorView], keepingFrom first: Int? = nil, in work: Workspace
+        _ x: TensorView, sequences: [Range<Int>], scenes: [Scene], keepingFrom first: Int? = nil,
+        classTokens: TensorView? = nil, in work: Workspace
     ) -> [TensorView] {
         let kept = ((first ?? layers.count)..<layers.count).map { _ in work.reserve(x.shape) }
-        let sources = self.sources(images, in: work)
         for index in fusionLayer..<layers.count {
             if let first, index >= first { work.arena.copy(x, to: kept[index - first]) }
             work.arena.scoped {
-                let keysValues = self.keysValues(of: index, sources, in: work)
-                layers[index](x, sequences: sequences, source: keysValues, to: x, in: work)
+                let sources = self.sources(of: index, sequences, scenes, in: work)
+                if let classTokens, index == layers.count - 1 {
+                    layers[index].firstRows(x, sequences: sequences, sources: sources, to: classTokens, in: work)
+                } else {
+                    layers[index](x, sequences: sequences, sources: sources, to: x, in: work)
+                    work.observe("\(prefix).encoder.layer.\(index)", x)
+                }
             }
-            work.observe("\(prefix).encoder.layer.\(index)", x)
         }
         return kept
+    }
+
+    /// What each text looks at in a layer.
+    private func sources(
+        of index: Int, _ sequences: [Range<Int>], _ scenes: [Scene], in work: Workspace
+    ) -> [CrossSource] {
+        guard let crossAttention = layers[index].crossAttention else { return [] }
+        var result: [CrossSource] = []
+        for scene in scenes {
+            let picture = scene.pictures[(index - fusionLayer) % scene.pictures.count]
+            // All texts that do not absorb the projections share one.
+            var projected: KeysValues?
+            for text in scene.texts {
+                if let tokens = picture.quantized, absorbs(crossAttention, tokens: sequences[text].count) {
+                    result.append(.absorbed(tokens))
+                } else {
+                    let own = projected ?? crossAttention.keysValues(rows(of: picture), in: work)
+                    projected = own
+                    result.append(.projected(own))
+                }
+            }
+        }
+        return result
+    }
+
+    /// The tokens of a picture, `[image tokens, vision width]`, in the forms that the layers read.
+    ///
+    /// - Parameters:
+    ///   - lengths: Tokens of the texts that look at it.
+    ///   - gradients: Whether a gradient is taken, which needs keys and values of every layer.
+    func picture(
+        _ tokens: TensorView, for lengths: [Int], gradients: Bool = false, in work: Workspace
+    ) -> ImageTokens {
+        let attentions = layers.compactMap(\.crossAttention)
+        let absorbing = attentions.contains { layer in lengths.contains { absorbs(layer, tokens: $0) } }
+        let quantizing = attentions.contains(where: \.quantizesSource)
+        return ImageTokens(
+            rows: gradients || projects(lengths) ? SharedRows(tokens, quantizing: quantizing, in: work) : nil,
+            quantized: absorbing ? work.kernels.quantizeKeysValues(tokens, tokens, heads: 1, in: work.arena) : nil)
+    }
+
+    /// Whether a layer projects pictures to keys and values for texts of these lengths.
+    func projects(_ lengths: [Int]) -> Bool {
+        layers.compactMap(\.crossAttention).contains { layer in lengths.contains { !absorbs(layer, tokens: $0) } }
+    }
+
+    /// Tokens of the longest text, up to `limit`, whose layers all absorb the projections; 0 if there is none.
+    func absorbedLength(upTo limit: Int) -> Int { (1...max(1, limit)).last { !projects([$0]) } ?? 0 }
+
+    private func absorbs(_ layer: CrossAttention, tokens: Int) -> Bool {
+        layer.absorbs(tokens: tokens, sourceTokens: imageTokens)
+    }
+
+    private func rows(of picture: ImageTokens) -> SharedRows {
+        guard let rows = picture.rows else { preconditionFailure("a picture is made for the texts that look at it") }
+        return rows
     }
 
     /// Carries the gradient at the fused tokens of one text down to the cross-attention of the first kept layer, and writes
@@ -87,22 +160,21 @@ struct TextEncoder: Sendable {
     ///
     /// - Parameters:
     ///   - g: `[tokens, width]`; overwritten.
-    ///   - states: From ``fuse(_:sequences:images:keepingFrom:in:)``, at least one.
-    ///   - images: As they were fused.
+    ///   - states: From ``fuse(_:sequences:scenes:keepingFrom:classTokens:in:)``, at least one.
+    ///   - pictures: As they were fused, made for gradients.
     ///   - map: `[tokens, patches]`.
     /// - Returns: False, and nothing written, if the layer has no cross-attention.
     func tokenMaps(
-        of g: TensorView, states: [TensorView], images: [TensorView], to map: TensorView, in work: Workspace
+        of g: TensorView, states: [TensorView], pictures: [ImageTokens], to map: TensorView, in work: Workspace
     ) -> Bool {
         let first = layers.count - states.count
         return work.arena.scoped {
-            let sources = self.sources(images, in: work)
             for index in stride(from: layers.count - 1, to: first, by: -1) {
                 work.arena.scoped {
-                    layers[index].backward(g, self.record(index, states[index - first], sources, in: work), to: g, in: work)
+                    layers[index].backward(g, self.record(index, states[index - first], pictures, in: work), to: g, in: work)
                 }
             }
-            let record = self.record(first, states[0], sources, in: work)
+            let record = self.record(first, states[0], pictures, in: work)
             guard let attention = record.crossAttention?.probabilities else { return false }
             let gradient = work.reserve(attention.shape)
             guard layers[first].backwardCrossProbabilities(g, record, to: gradient, in: work) else { return false }
@@ -111,26 +183,28 @@ struct TextEncoder: Sendable {
         }
     }
 
-    /// Runs a layer again on its input, for one text, and keeps what the gradient needs.
-    private func record(_ index: Int, _ x: TensorView, _ sources: [SharedRows], in work: Workspace) -> EncoderLayer.Record {
-        let keysValues = self.keysValues(of: index, sources, in: work)
+    /// Runs a layer again on its input, for one text, and keeps what the gradient needs. It computes what it computed before;
+    /// the gradient takes keys and values in either form.
+    private func record(_ index: Int, _ x: TensorView, _ pictures: [ImageTokens], in work: Workspace) -> EncoderLayer.Record {
+        var keysValues: KeysValues?
+        var sources: [CrossSource] = []
+        if let crossAttention = layers[index].crossAttention {
+            let picture = pictures[(index - fusionLayer) % pictures.count]
+            if let tokens = picture.quantized, absorbs(crossAttention, tokens: x.rows) {
+                keysValues = crossAttention.keysValues(rows(of: picture), arithmetic: .float32, in: work)
+                sources = [.absorbed(tokens)]
+            } else {
+                let projected = crossAttention.keysValues(rows(of: picture), in: work)
+                keysValues = projected
+                sources = [.projected(projected)]
+            }
+        }
         let record = layers[index].reserveRecord(tokens: x.rows, source: keysValues, in: work)
         work.arena.scoped {
             layers[index](
-                x, sequences: [0..<x.rows], source: keysValues, record: record, to: work.reserve(x.shape), in: work)
+                x, sequences: [0..<x.rows], sources: sources, record: record, to: work.reserve(x.shape), in: work)
         }
         return record
-    }
-
-    /// Pictures as the layers' projections read them.
-    private func sources(_ images: [TensorView], in work: Workspace) -> [SharedRows] {
-        let quantizing = layers.contains { $0.crossAttention?.quantizesSource == true }
-        return images.map { SharedRows($0, quantizing: quantizing, in: work) }
-    }
-
-    /// The keys and values that a layer attends to.
-    private func keysValues(of index: Int, _ sources: [SharedRows], in work: Workspace) -> KeysValues? {
-        layers[index].crossAttention?.keysValues(sources[(index - fusionLayer) % sources.count], in: work)
     }
 }
 

@@ -3,7 +3,7 @@ import CAlbefKernels
 
 /// Keys and values of one sequence of tokens (an image's) as int8, ready for ``Kernels/attention(_:_:heads:to:in:)``; made
 /// once and met by the queries of any number of texts. The layout is drawn in `alb_attention_s8.h`.
-public struct QuantizedKeysValues: Sendable {
+public struct QuantizedKeysValues: Sendable, Equatable {
     /// Number of heads.
     public let heads: Int
     /// Tokens (S).
@@ -59,17 +59,18 @@ extension Kernels {
 
     /// Int8 attention, in ViT self-attention and in cross-attention to image tokens.
     ///
-    ///     y = softmax(q · kᵀ / √d) · v     for each head, a block of d columns
+    ///     y = softmax(q · kᵀ * scale) · v     for each head, a block of d columns
     ///
     /// - Parameters:
     ///   - q: Float32 `[T, heads * d]`, strided.
     ///   - kv: From ``quantizeKeysValues(_:_:heads:in:)`` with the same heads and d.
+    ///   - scale: nil for 1 / √d. Queries that absorbed a projection to narrower heads take ``attentionScale(width:)`` of those.
     ///   - y: Float32 `[T, heads * d]`, strided; must overlap no input.
     ///
     /// Bits: a row of `y` depends on its own query and on `kv` alone. Queries are uint8 per (token, head), probabilities
     /// uint8 with a fixed scale, both products exact in int32; the order is written in `alb_attention_s8.h`.
     public func attention(
-        _ q: TensorView, _ kv: QuantizedKeysValues, heads: Int, to y: TensorView, in arena: Arena
+        _ q: TensorView, _ kv: QuantizedKeysValues, heads: Int, scale: Float? = nil, to y: TensorView, in arena: Arena
     ) {
         precondition(q.shape.rank == 2 && heads == kv.heads)
         let queries = q.shape[0], columns = heads * kv.width
@@ -83,7 +84,7 @@ extension Kernels {
             var arguments = unsafe keysValues(kv, in: arena)
             unsafe alb_attention_s8(
                 isa.code, threadCount, queries, arena.floats(q), q.rowStride, &arguments,
-                arena.floats(y), y.rowStride, arena.pointer(to: scratch))
+                scale ?? Kernels.attentionScale(width: kv.width), arena.floats(y), y.rowStride, arena.pointer(to: scratch))
         }
     }
 

@@ -117,6 +117,35 @@ public struct SelfAttention: Sendable {
         }
     }
 
+    /// The first row of each sequence alone, with the bytes that it has among the others: the rest serves as keys and values.
+    ///
+    /// - Parameters:
+    ///   - sequences: As for all rows.
+    ///   - firsts: `[sequences, width]`: the first rows of `x`.
+    ///   - y: `[sequences, width]`.
+    func callAsFunction(
+        _ x: TensorView, sequences: [Range<Int>], firsts: TensorView, to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let context = work.reserve(firsts.shape)
+            work.arena.scoped {
+                let q = work.reserve(firsts.shape), k = work.reserve(x.shape), v = work.reserve(x.shape)
+                block.query(firsts, to: q, in: work)
+                work.arena.scoped {
+                    let shared = SharedRows(x, for: block.key, block.value, in: work)
+                    block.key(shared, to: k, in: work)
+                    block.value(shared, to: v, in: work)
+                }
+                for (index, rows) in sequences.enumerated() {
+                    work.kernels.attention(
+                        q.rows(index..<index + 1), k.rows(rows), v.rows(rows), heads: block.heads,
+                        to: context.rows(index..<index + 1), in: work.arena)
+                }
+            }
+            block.finish(context, residual: firsts, record: nil, to: y, in: work)
+        }
+    }
+
     /// Room for what the gradient of one sequence of `tokens` needs.
     func reserveRecord(tokens: Int, in work: Workspace) -> AttentionRecord {
         let shape = Shape(tokens, block.width)
@@ -171,38 +200,19 @@ public struct CrossAttention: Sendable {
     /// Projects a sequence to keys and values, once for all texts that attend to it. They stay in the arena until the
     /// caller releases them.
     ///
-    /// - Parameter source: `[tokens, source width]`, quantised once for the layers that read it.
-    public func keysValues(_ source: SharedRows, in work: Workspace) -> KeysValues {
+    /// - Parameters:
+    ///   - source: `[tokens, source width]`, quantised once for the layers that read it.
+    ///   - arithmetic: nil for the layer's own; float32 for keys and values of which only a gradient is taken.
+    public func keysValues(
+        _ source: SharedRows, arithmetic: AttentionArithmetic? = nil, in work: Workspace
+    ) -> KeysValues {
         let shape = Shape(source.rows.rows, block.width)
         let keys = work.reserve(shape)
         let values = work.reserve(shape)
         block.key(source, to: keys, in: work)
         block.value(source, to: values, in: work)
-        return KeysValues(keys: keys, values: values, heads: block.heads, arithmetic: arithmetic, in: work)
-    }
-
-    /// Attends with every row of `x`; rows are independent of each other.
-    ///
-    /// - Parameters:
-    ///   - x: `[rows, width]`.
-    ///   - source: From ``keysValues(_:in:)``.
-    ///   - record: Filled where given; the bytes of `y` stay the same.
-    ///   - y: `[rows, width]`, not `x`.
-    public func callAsFunction(
-        _ x: TensorView, source: KeysValues, record: AttentionRecord? = nil, to y: TensorView, in work: Workspace
-    ) {
-        work.arena.scoped {
-            let context = work.reserve(x.shape)
-            work.arena.scoped {
-                let q = record?.queries ?? work.reserve(x.shape)
-                block.query(x, to: q, in: work)
-                source.attend(q, heads: block.heads, to: context, in: work)
-                if let record {
-                    source.probabilities(of: q, heads: block.heads, to: record.probabilities, in: work)
-                }
-            }
-            block.finish(context, residual: x, record: record?.norm, to: y, in: work)
-        }
+        return KeysValues(
+            keys: keys, values: values, heads: block.heads, arithmetic: arithmetic ?? self.arithmetic, in: work)
     }
 
     /// Room for what the gradient of `rows` text rows needs; keys and values are those of `source`, not copied.
@@ -255,6 +265,17 @@ public struct CrossAttention: Sendable {
 }
 
 extension AttentionBlock {
+    /// Writes a record's probabilities from its queries and keys, in float form: what the gradient is taken of, whatever
+    /// arithmetic the layer itself uses.
+    func probabilities(_ record: AttentionRecord, in work: Workspace) {
+        work.arena.scoped {
+            let unused = work.reserve(record.queries.shape)
+            work.kernels.attention(
+                record.queries, record.keys, record.values, heads: heads, probabilities: record.probabilities, to: unused,
+                in: work.arena)
+        }
+    }
+
     /// The gradient at the unscaled scores, `[heads, rows, tokens]`, from `mixed`, the gradient at the mixed values.
     func backwardScores(_ mixed: TensorView, _ record: AttentionRecord, to scores: TensorView, in work: Workspace) {
         work.kernels.attentionBackwardProbabilities(

@@ -82,7 +82,8 @@ extension EncoderLayer {
         work.arena.scoped {
             let own = work.reserve(x.shape)
             selfAttention(x, branches: branches, after: before, keeping: keeping, to: own, in: work)
-            finish(own, source: source, record: nil, to: y, in: work)
+            let parts = source.map { [(rows: 0..<x.rows, source: CrossSource.projected($0))] } ?? []
+            finish(own, parts: parts, record: nil, to: y, in: work)
         }
     }
 }

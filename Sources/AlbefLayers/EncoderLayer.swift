@@ -55,26 +55,53 @@ public struct EncoderLayer: Sendable {
     /// - Parameters:
     ///   - x: `[rows, width]`.
     ///   - sequences: The rows of each text.
-    ///   - source: Keys and values for the cross-attention; ignored by a layer without one.
+    ///   - sources: What each text's cross-attention looks at; empty for a layer without one.
     ///   - record: Filled where given (one text only); the bytes of `y` stay the same.
     ///   - y: `[rows, width]`; may be `x`.
     public func callAsFunction(
-        _ x: TensorView, sequences: [Range<Int>], source: KeysValues? = nil, record: Record? = nil, to y: TensorView,
+        _ x: TensorView, sequences: [Range<Int>], sources: [CrossSource] = [], record: Record? = nil, to y: TensorView,
         in work: Workspace
     ) {
         work.arena.scoped {
             let own = work.reserve(x.shape)
             selfAttention(x, sequences: sequences, record: record?.selfAttention, to: own, in: work)
-            finish(own, source: source, record: record, to: y, in: work)
+            finish(own, parts: zip(sequences, sources).map { ($0, $1) }, record: record, to: y, in: work)
+        }
+    }
+
+    /// Runs the layer for the first row of each text alone, with the bytes that it has when all rows are computed.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, width]`.
+    ///   - sequences: The rows of each text.
+    ///   - sources: What each text's cross-attention looks at; empty for a layer without one.
+    ///   - y: `[texts, width]`, not `x`.
+    public func firstRows(
+        _ x: TensorView, sequences: [Range<Int>], sources: [CrossSource] = [], to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let firsts = work.reserve(y.shape)
+            let own = work.reserve(y.shape)
+            for (index, rows) in sequences.enumerated() {
+                work.arena.copy(x.rows(rows.lowerBound..<rows.lowerBound + 1), to: firsts.rows(index..<index + 1))
+            }
+            selfAttention(x, sequences: sequences, firsts: firsts, to: own, in: work)
+            finish(
+                own, parts: sources.enumerated().map { ($0..<$0 + 1, $1) }, record: nil, to: y, in: work)
         }
     }
 
     /// What follows the self-attention.
-    func finish(_ own: TensorView, source: KeysValues?, record: Record?, to y: TensorView, in work: Workspace) {
+    ///
+    /// - Parameter parts: Rows and what they look at; empty for a layer without cross-attention.
+    func finish(
+        _ own: TensorView, parts: [(rows: Range<Int>, source: CrossSource)], record: Record?, to y: TensorView,
+        in work: Workspace
+    ) {
         work.arena.scoped {
-            if let crossAttention, let source {
+            if let crossAttention, !parts.isEmpty {
                 let fused = work.reserve(own.shape)
-                crossAttention(own, source: source, record: record?.crossAttention, to: fused, in: work)
+                crossAttention(own, parts: parts, record: record?.crossAttention, to: fused, in: work)
                 feedForward(fused, record: record?.feedForward, to: y, in: work)
             } else {
                 feedForward(own, record: record?.feedForward, to: y, in: work)

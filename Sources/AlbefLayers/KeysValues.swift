@@ -40,14 +40,4 @@ public struct KeysValues {
             work.kernels.attention(queries, keys, values, heads: heads, causal: causal, to: y, in: work.arena)
         }
     }
-
-    /// Writes the attention probabilities in float form into `probabilities`, `[heads, rows, tokens]`: what the gradient
-    /// is taken of, whatever arithmetic the layer itself uses.
-    func probabilities(of queries: TensorView, heads: Int, to probabilities: TensorView, in work: Workspace) {
-        work.arena.scoped {
-            let unused = work.reserve(queries.shape)
-            work.kernels.attention(
-                queries, keys, values, heads: heads, probabilities: probabilities, to: unused, in: work.arena)
-        }
-    }
 }

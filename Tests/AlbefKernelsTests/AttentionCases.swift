@@ -98,7 +98,9 @@ final class AttentionCase: CustomStringConvertible {
         return result
     }
 
-    func int8(_ setting: Setting, _ kv: QuantizedCase, queries range: Range<Int>? = nil) -> Guarded<Float> {
+    func int8(_ setting: Setting, _ kv: QuantizedCase, queries range: Range<Int>? = nil, scale: Float? = nil)
+        -> Guarded<Float>
+    {
         let range = range ?? 0..<queries
         let dst = Guarded<Float>(range.count * columns, placement)
         dst.fill(byte: 0xa5)
@@ -106,8 +108,8 @@ final class AttentionCase: CustomStringConvertible {
         let scratch = AttentionCase.aligned((bytes + 63) / 64 * 64, as: UInt8.self)
         var code = kv.code
         alb_attention_s8(
-            setting.isa, setting.threads, range.count, q.start + range.lowerBound * stride, stride, &code, dst.start,
-            columns, scratch.start)
+            setting.isa, setting.threads, range.count, q.start + range.lowerBound * stride, stride, &code,
+            scale ?? alb_attention_scale(width), dst.start, columns, scratch.start)
         return dst
     }
 }

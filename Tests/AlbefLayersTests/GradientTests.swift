@@ -125,14 +125,14 @@ struct GradientTests {
                 at: atSource ? states : text, seed: 6,
                 score: { point in
                     work.arena.scoped {
-                        layer(x, sequences: [0..<5], source: place(point), to: y, in: work)
+                        layer(x, sequences: [0..<5], sources: repeated(place(point)), to: y, in: work)
                         return dot(bench.read(y), weights)
                     }
                 },
                 gradient: {
                     let keysValues = place(atSource ? states : text)
                     let record = layer.reserveRecord(tokens: 5, source: keysValues, in: work)
-                    layer(x, sequences: [0..<5], source: keysValues, record: record, to: y, in: work)
+                    layer(x, sequences: [0..<5], sources: repeated(keysValues), record: record, to: y, in: work)
                     let g = work.reserve(x.shape), gradient = work.reserve(source.shape)
                     work.arena.write(weights.span, to: g)
                     // Added to what is there.

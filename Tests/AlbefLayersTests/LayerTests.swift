@@ -34,6 +34,11 @@ private func layer(_ file: ModelFile, _ index: Int, precision: Precision) throws
         source: index >= c.fusionLayer ? source : nil)
 }
 
+/// Keys and values that so many texts look at; empty for a layer without cross-attention.
+func repeated(_ source: KeysValues?, _ texts: Int = 1) -> [CrossSource] {
+    source.map { Array(repeating: .projected($0), count: texts) } ?? []
+}
+
 private func withLayer(
     _ index: Int, _ precision: Precision, _ body: (EncoderLayer, ModelFile, Bench) throws -> Void
 ) throws {
@@ -67,16 +72,17 @@ struct LayerTests {
             let image = bench.rows(file.configuration.imageTokens, file.configuration.visionWidth, seed: 3)
             let shared = SharedRows(image, quantizing: layer.crossAttention?.quantizesSource == true, in: bench.work)
             let source = layer.crossAttention?.keysValues(shared, in: bench.work)
+            let sources = repeated(source, 3)
             let sequences = [0..<4, 4..<5, 5..<18]
             let x = bench.rows(18, width, seed: 5)
             let together = bench.work.reserve(Shape(18, width))
-            layer(x, sequences: sequences, source: source, to: together, in: bench.work)
+            layer(x, sequences: sequences, sources: sources, to: together, in: bench.work)
             for rows in sequences {
                 let own = bench.work.reserve(Shape(rows.count, width))
-                layer(x.rows(rows), sequences: [0..<rows.count], source: source, to: own, in: bench.work)
+                layer(x.rows(rows), sequences: [0..<rows.count], sources: repeated(source), to: own, in: bench.work)
                 #expect(bench.read(own) == bench.read(together.rows(rows)), "rows \(rows)")
             }
-            layer(x, sequences: sequences, source: source, to: x, in: bench.work)
+            layer(x, sequences: sequences, sources: sources, to: x, in: bench.work)
             #expect(bench.read(x) == bench.read(together), "in place")
         }
     }
@@ -91,9 +97,9 @@ struct LayerTests {
             let x = bench.rows(7, width, seed: 6)
             let plain = bench.work.reserve(Shape(7, width))
             let recorded = bench.work.reserve(Shape(7, width))
-            layer(x, sequences: [0..<7], source: source, to: plain, in: bench.work)
+            layer(x, sequences: [0..<7], sources: repeated(source), to: plain, in: bench.work)
             let record = layer.reserveRecord(tokens: 7, source: source, in: bench.work)
-            layer(x, sequences: [0..<7], source: source, record: record, to: recorded, in: bench.work)
+            layer(x, sequences: [0..<7], sources: repeated(source), record: record, to: recorded, in: bench.work)
             #expect(bench.read(plain) == bench.read(recorded))
         }
     }
@@ -114,7 +120,7 @@ struct LayerTests {
             func score(_ step: Float) -> Double {
                 let moved = zip(start, direction).map { $0 + step * $1 }
                 bench.work.arena.write(moved.span, to: x)
-                layer(x, sequences: [0..<6], source: source, to: y, in: bench.work)
+                layer(x, sequences: [0..<6], sources: repeated(source), to: y, in: bench.work)
                 return zip(bench.read(y), weights).reduce(0) { $0 + Double($1.0) * Double($1.1) }
             }
             let step: Float = 1.0 / 128
@@ -122,7 +128,7 @@ struct LayerTests {
 
             bench.work.arena.write(start.span, to: x)
             let record = layer.reserveRecord(tokens: 6, source: source, in: bench.work)
-            layer(x, sequences: [0..<6], source: source, record: record, to: y, in: bench.work)
+            layer(x, sequences: [0..<6], sources: repeated(source), record: record, to: y, in: bench.work)
             let g = bench.work.reserve(Shape(6, width))
             bench.work.arena.write(weights.span, to: g)
             layer.backward(g, record, to: g, in: bench.work)
@@ -145,7 +151,7 @@ struct LayerTests {
                 let shared = SharedRows(image, quantizing: precision == .int8, in: work)
                 let source = layer.crossAttention?.keysValues(shared, in: work)
                 let record = layer.reserveRecord(tokens: 9, source: source, in: work)
-                layer(x, sequences: [0..<9], source: source, record: record, to: x, in: work)
+                layer(x, sequences: [0..<9], sources: repeated(source), record: record, to: x, in: work)
                 layer.backward(x, record, to: x, in: work)
             }
             let plan = Arena.planning()

@@ -62,7 +62,7 @@ extension ForwardPass {
         let x = work.reserve(Shape(rows, decoder.width))
         decoder.embeddings(tokens, to: x, in: work)
         for (layer, keysValues) in zip(decoder.layers, source) {
-            layer(x, sequences: [0..<rows], source: keysValues, to: x, in: work)
+            layer(x, sequences: [0..<rows], sources: [.projected(keysValues)], to: x, in: work)
         }
         let logits = work.reserve(Shape(rows, decoder.vocabulary)), logs = work.reserve(Shape(rows))
         decoder.logits(x, to: logits, in: work)

@@ -44,7 +44,7 @@ typedef struct {
     void (*quantize_values)(const float *v, size_t v_row, const alb_keys_values_s8 *kv, size_t head, size_t channel);
     /// Computes `queries` rows (at most QUERIES) of one head. `q` and `dst` are that head's first column of the first row.
     void (*block)(
-        size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst,
+        size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
         size_t dst_row, const alb_attention_s8_scratch *scratch);
 } alb_attention_s8_variant_entry;
 
@@ -54,8 +54,8 @@ typedef struct {
     void alb_attention_s8_quantize_values__##isa(                                                                    \
         const float *v, size_t v_row, const alb_keys_values_s8 *kv, size_t head, size_t channel);                    \
     void alb_attention_s8_block__##isa(                                                                              \
-        size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst,         \
-        size_t dst_row, const alb_attention_s8_scratch *scratch)
+        size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale,        \
+        float *dst, size_t dst_row, const alb_attention_s8_scratch *scratch)
 
 ALB_ATTENTION_S8_DECLARE(scalar);
 ALB_ATTENTION_S8_DECLARE(avx2);

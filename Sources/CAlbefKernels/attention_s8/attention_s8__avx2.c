@@ -8,7 +8,6 @@
 
 #include "../common/functions.h"
 #include "../common/reduce.h"
-#include "alb_attention_f32.h"
 
 ALB_TARGET_BEGIN(ALB_AVX2_FEATURES)
 
@@ -159,10 +158,11 @@ static inline __attribute__((always_inline)) void dot_tile(
 }
 
 static inline __attribute__((always_inline)) void score_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, const alb_attention_s8_scratch *scratch) {
+    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float factor, size_t row,
+    const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
-    const __m256 factor = _mm256_set1_ps(alb_attention_scale(kv->width));
+    const __m256 factors = _mm256_set1_ps(factor);
     for (size_t key = 0; key < padded; key += ALB_ATTENTION_S8_LANES) {
         __m256i sum[ROWS][2];
         dot_tile(
@@ -176,7 +176,7 @@ static inline __attribute__((always_inline)) void score_rows(
                 const __m256i zeros = _mm256_mullo_epi32(_mm256_set1_epi32(scratch->q_zeros[row + i]), key_sums);
                 const __m256 s = _mm256_cvtepi32_ps(_mm256_sub_epi32(sum[i][v], zeros));
                 const __m256 scale =
-                    _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(scratch->q_scales[row + i]), key_scales), factor);
+                    _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(scratch->q_scales[row + i]), key_scales), factors);
                 _mm256_store_ps(scratch->scores + (row + i) * padded + key + 8 * v, _mm256_mul_ps(s, scale));
             }
         }
@@ -228,15 +228,15 @@ static inline __attribute__((always_inline)) void value_rows(
 }
 
 void alb_attention_s8_block__avx2(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch) {
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
     for (size_t t = 0; t < queries; t++)
         quantize_query(q + t * q_row, kv->width, scratch->q + t * depth, scratch->q_scales + t, scratch->q_zeros + t);
     size_t t = 0;
-    for (; t + ROWS <= queries; t += ROWS) score_rows(ROWS, kv, head, t, scratch);
-    for (; t < queries; t++) score_rows(1, kv, head, t, scratch);
+    for (; t + ROWS <= queries; t += ROWS) score_rows(ROWS, kv, head, scale, t, scratch);
+    for (; t < queries; t++) score_rows(1, kv, head, scale, t, scratch);
     for (t = 0; t < queries; t++)
         softmax_row(scratch->scores + t * padded, kv->tokens, padded, scratch->p + t * padded, scratch->totals + t);
     t = 0;

@@ -7,7 +7,6 @@
 
 #include "../common/functions.h"
 #include "../common/reduce.h"
-#include "alb_attention_f32.h"
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 
@@ -130,15 +129,15 @@ static inline __attribute__((always_inline)) void dot_tile(
 }
 
 static inline __attribute__((always_inline)) void score_tile(
-    const size_t rows, const size_t panels, const alb_keys_values_s8 *kv, size_t head, size_t key, size_t row,
-    const alb_attention_s8_scratch *scratch) {
+    const size_t rows, const size_t panels, const alb_keys_values_s8 *kv, size_t head, float factor, size_t key,
+    size_t row, const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
     __m512i sum[ROWS][PANELS];
     dot_tile(
         rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->q + row * depth, depth,
         alb_s8_head_keys(kv, head) + key * depth, sum);
-    const __m512 factor = _mm512_set1_ps(alb_attention_scale(kv->width));
+    const __m512 factors = _mm512_set1_ps(factor);
     for (size_t v = 0; v < panels; v++) {
         const size_t at = head * padded + key + 16 * v;
         const __m512 key_scales = _mm512_load_ps(kv->key_scales + at);
@@ -146,18 +145,19 @@ static inline __attribute__((always_inline)) void score_tile(
         for (size_t i = 0; i < rows; i++) {
             const __m512i zeros = _mm512_mullo_epi32(_mm512_set1_epi32(scratch->q_zeros[row + i]), key_sums);
             const __m512 s = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[i][v], zeros));
-            const __m512 scale = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scratch->q_scales[row + i]), key_scales), factor);
+            const __m512 scale = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scratch->q_scales[row + i]), key_scales), factors);
             _mm512_store_ps(scratch->scores + (row + i) * padded + key + 16 * v, _mm512_mul_ps(s, scale));
         }
     }
 }
 
 static inline __attribute__((always_inline)) void score_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, const alb_attention_s8_scratch *scratch) {
+    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float factor, size_t row,
+    const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     size_t key = 0;
-    for (; key + 16 * PANELS <= padded; key += 16 * PANELS) score_tile(rows, PANELS, kv, head, key, row, scratch);
-    for (; key < padded; key += 16) score_tile(rows, 1, kv, head, key, row, scratch);
+    for (; key + 16 * PANELS <= padded; key += 16 * PANELS) score_tile(rows, PANELS, kv, head, factor, key, row, scratch);
+    for (; key < padded; key += 16) score_tile(rows, 1, kv, head, factor, key, row, scratch);
 }
 
 /// Scores of a whole row to bytes and their sum; bytes behind the last key are 0.
@@ -211,16 +211,16 @@ static inline __attribute__((always_inline)) void value_rows(
 }
 
 void alb_attention_s8_block__avx512vnni(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch) {
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
     for (size_t t = 0; t < queries; t++)
         quantize_query(q + t * q_row, kv->width, scratch->q + t * depth, scratch->q_scales + t, scratch->q_zeros + t);
     size_t t = 0;
-    for (; t + ROWS <= queries; t += ROWS) score_rows(ROWS, kv, head, t, scratch);
-    for (; t + 2 <= queries; t += 2) score_rows(2, kv, head, t, scratch);
-    for (; t < queries; t++) score_rows(1, kv, head, t, scratch);
+    for (; t + ROWS <= queries; t += ROWS) score_rows(ROWS, kv, head, scale, t, scratch);
+    for (; t + 2 <= queries; t += 2) score_rows(2, kv, head, scale, t, scratch);
+    for (; t < queries; t++) score_rows(1, kv, head, scale, t, scratch);
     for (t = 0; t < queries; t++)
         softmax_row(scratch->scores + t * padded, kv->tokens, padded, scratch->p + t * padded, scratch->totals + t);
     t = 0;

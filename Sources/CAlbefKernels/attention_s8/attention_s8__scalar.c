@@ -2,7 +2,6 @@
 #include "attention_s8.h"
 
 #include "../common/functions.h"
-#include "alb_attention_f32.h"
 
 #include <string.h>
 
@@ -77,12 +76,12 @@ static void quantize_query(const float *x, size_t n, uint8_t *q, float *scale, i
 }
 
 static void attend(
-    const float *x, const alb_keys_values_s8 *kv, size_t head, float *dst, const alb_attention_s8_scratch *scratch) {
+    const float *x, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    const alb_attention_s8_scratch *scratch) {
     const size_t keys = kv->tokens, width = kv->width;
-    const float factor = alb_attention_scale(width);
-    float scale;
+    float q_scale;
     int32_t zero;
-    quantize_query(x, width, scratch->q, &scale, &zero);
+    quantize_query(x, width, scratch->q, &q_scale, &zero);
 
     const int8_t *k = alb_s8_head_keys(kv, head);
     const float *key_scales = kv->key_scales + head * alb_round_up(keys, ALB_ATTENTION_S8_LANES);
@@ -92,7 +91,7 @@ static void attend(
         int32_t sum = 0;
         for (size_t c = 0; c < width; c++) sum += (int32_t)scratch->q[c] * k[position(j, c, width)];
         sum -= zero * key_sums[j];
-        const float score = (float)sum * ((scale * key_scales[j]) * factor);
+        const float score = (float)sum * ((q_scale * key_scales[j]) * scale);
         scratch->scores[j] = score;
         maximum = score > maximum ? score : maximum;
     }
@@ -113,7 +112,7 @@ static void attend(
 }
 
 void alb_attention_s8_block__scalar(
-    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch) {
-    for (size_t t = 0; t < queries; t++) attend(q + t * q_row, kv, head, dst + t * dst_row, scratch);
+    size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch) {
+    for (size_t t = 0; t < queries; t++) attend(q + t * q_row, kv, head, scale, dst + t * dst_row, scratch);
 }

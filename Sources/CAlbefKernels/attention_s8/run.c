@@ -7,6 +7,7 @@ typedef struct {
     const alb_keys_values_s8 *kv;
     const float *k, *v, *q;
     size_t k_row, v_row, q_row, dst_row, queries;
+    float scale;
     float *dst;
     char *scratch;
 } job;
@@ -76,15 +77,15 @@ static void attend(void *context, size_t begin, size_t end, int worker) {
         const size_t left = j->queries - query;
         j->variant->block(
             left < ALB_ATTENTION_S8_QUERIES ? left : ALB_ATTENTION_S8_QUERIES, j->q + query * j->q_row + head * kv->width,
-            j->q_row, kv, head, j->dst + query * j->dst_row + head * kv->width, j->dst_row, &scratch);
+            j->q_row, kv, head, j->scale, j->dst + query * j->dst_row + head * kv->width, j->dst_row, &scratch);
     }
 }
 
 void alb_attention_s8(
-    alb_isa isa, int threads, size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, float *dst,
-    size_t dst_row, void *scratch) {
-    job j = {.variant = alb_attention_s8_select(isa), .kv = kv, .q = q, .q_row = q_row, .dst = dst, .dst_row = dst_row,
-             .queries = queries, .scratch = scratch};
+    alb_isa isa, int threads, size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, float scale,
+    float *dst, size_t dst_row, void *scratch) {
+    job j = {.variant = alb_attention_s8_select(isa), .kv = kv, .q = q, .q_row = q_row, .scale = scale, .dst = dst,
+             .dst_row = dst_row, .queries = queries, .scratch = scratch};
     const size_t block = queries < ALB_ATTENTION_S8_QUERIES ? queries : ALB_ATTENTION_S8_QUERIES;
     const size_t blocks = (queries + ALB_ATTENTION_S8_QUERIES - 1) / ALB_ATTENTION_S8_QUERIES;
     alb_parallel_for(threads, kv->heads * blocks, alb_grain(2 * block * kv->tokens * kv->width, 300000), attend, &j);

@@ -37,20 +37,22 @@ void alb_attention_s8_quantize(
 
 /// Computes attention of `queries` rows of q to the quantised keys and values, for every head:
 ///
-///     q    to uint8 per (row, head): lo = min(0, min q), hi = max(0, max q), r = hi - lo; r < 2^-100: scale 0, zp 0, q 0;
-///          else scale = r / 255, inv = 255 / r, zp = rne(-lo * inv), q = clamp(rne(q * inv) + zp, 0, 255)
+///     q    to uint8 per (row, head): lo = min(0, min q), hi = max(0, max q), r = hi - lo; r < 2^-100: q_scale 0, zp 0, q 0;
+///          else q_scale = r / 255, inv = 255 / r, zp = rne(-lo * inv), q = clamp(rne(q * inv) + zp, 0, 255)
 ///     s_j  = sum_c q_c * k_jc - zp * key_sum_j                       int32, exact
-///     x_j  = (float)s_j * ((scale * key_scale_j) * alb_attention_scale(width))
+///     x_j  = (float)s_j * ((q_scale * key_scale_j) * scale)
 ///     m    = max x over the whole row;  P_j = rne(255 * exp(x_j - m)) as uint8;  Z = sum P_j   int32
 ///     dst_c = ((float)(sum_j P_j * v_jc) * value_scale_c) / (float)Z
 ///
 /// Each float operation is one IEEE operation. A row depends on nothing but its own query and kv.
+/// @param scale    Factor of the scores: alb_attention_scale(width) for queries and keys that were projected to heads. Where
+///                 keys are whole tokens, into whose queries a head's projection was absorbed, that of the head's width.
 /// @param dst      (queries, heads * width), dst_row floats between rows; overlaps no input.
 /// @param scratch  alb_attention_s8_scratch_bytes() bytes, 64-byte aligned.
 /// Bits: equal on every ISA and for every number of threads, for finite inputs.
 void alb_attention_s8(
     alb_isa isa, int threads, size_t queries, const float *_Nonnull q, size_t q_row,
-    const alb_keys_values_s8 *_Nonnull kv, float *_Nonnull dst, size_t dst_row, void *_Nonnull scratch);
+    const alb_keys_values_s8 *_Nonnull kv, float scale, float *_Nonnull dst, size_t dst_row, void *_Nonnull scratch);
 
 /// Bytes of scratch for up to `threads` threads.
 size_t alb_attention_s8_scratch_bytes(int threads, size_t keys, size_t width);

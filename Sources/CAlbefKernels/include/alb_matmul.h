@@ -49,6 +49,11 @@ typedef struct {
 /// Bits: equal on every ISA. Threads: tiles of dst are split. Reads and writes no byte outside of the buffers.
 void alb_matmul_f32_qu8d_qs8c(alb_isa isa, int threads, const alb_matmul_int8_args *_Nonnull args);
 
+/// The same with rows of its own for each head, a block of n / heads channels: lhs has heads * m rows, head after head, and
+/// head h makes columns [h * n / heads, ...) of dst from its m rows. Bits: each head's like the plain product of that part.
+/// @param heads  Divides n into multiples of 16.
+void alb_matmul_heads_f32_qu8d_qs8c(alb_isa isa, int threads, size_t heads, const alb_matmul_int8_args *_Nonnull args);
+
 /// The variant that runs under a ceiling.
 alb_isa alb_matmul_f32_qu8d_qs8c_variant(alb_isa ceiling);
 

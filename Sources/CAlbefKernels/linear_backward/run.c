@@ -1,7 +1,6 @@
 // Splits the linear layer's backward into blocks of dst. The vector form unpacks weights into the operand of the float
 // product's tile, so that one tile serves both.
 #include "../common/variant.h"
-#include "../product/product.h"
 #include "linear_backward.h"
 
 #include <string.h>
@@ -9,7 +8,8 @@
 typedef struct {
     const alb_linear_backward_args *args;
     alb_product_tile tile;
-    size_t row_blocks, column_blocks;
+    alb_unpack_channels unpack;
+    size_t heads, dst_head, row_blocks, column_blocks;
 } job;
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -28,10 +28,15 @@ static void pack_gradient(
 
 /// Weights of channels [n, n + channels) and inputs [k, k + columns) as (channels, COLUMNS); n is a multiple of 16.
 static void unpack_weights(
-    const alb_linear_backward_args *a, size_t n, size_t channels, size_t k, size_t columns, float *packed) {
+    const alb_linear_backward_args *a, alb_unpack_channels unpack, size_t n, size_t channels, size_t k, size_t columns,
+    float *packed) {
     for (size_t first = 0; first < channels; first += ALB_LINEAR_BACKWARD_LANES) {
         const size_t lanes = smaller(ALB_LINEAR_BACKWARD_LANES, channels - first);
         float *block = packed + first * ALB_PRODUCT_COLUMNS;
+        if (unpack && a->int8_weights && columns == ALB_PRODUCT_COLUMNS) {
+            unpack(a->int8_weights + alb_int8_position(n + first, k, a->depth), block);
+            continue;
+        }
         for (size_t c = 0; c < columns; c++) {
             if (a->int8_weights) {
                 const int8_t *w = a->int8_weights + alb_int8_position(n + first, k + c, a->depth);
@@ -45,8 +50,8 @@ static void unpack_weights(
     }
 }
 
-static void packed_block(const job *j, size_t row, size_t rows, size_t column, size_t columns) {
-    const alb_linear_backward_args *a = j->args;
+static void packed_block(
+    const job *j, const alb_linear_backward_args *a, size_t row, size_t rows, size_t column, size_t columns) {
     _Alignas(64) float lhs[ALB_PRODUCT_ROWS * ALB_PRODUCT_DEPTH];
     _Alignas(64) float rhs[ALB_PRODUCT_DEPTH * ALB_PRODUCT_COLUMNS];
     _Alignas(64) float sums[ALB_PRODUCT_ROWS * ALB_PRODUCT_COLUMNS];
@@ -55,7 +60,7 @@ static void packed_block(const job *j, size_t row, size_t rows, size_t column, s
     for (size_t n = 0; n < a->channels; n += ALB_PRODUCT_DEPTH) {
         const size_t channels = smaller(ALB_PRODUCT_DEPTH, a->channels - n);
         pack_gradient(a, row, rows, n, channels, lhs);
-        unpack_weights(a, n, channels, column, columns, rhs);
+        unpack_weights(a, j->unpack, n, channels, column, columns, rhs);
         j->tile(rows, channels, lhs, rhs, sums);
     }
     for (size_t i = 0; i < rows; i++) {
@@ -68,26 +73,51 @@ static void packed_block(const job *j, size_t row, size_t rows, size_t column, s
     }
 }
 
+/// The arguments of one head alone.
+static alb_linear_backward_args head_of(const job *j, size_t head) {
+    alb_linear_backward_args a = *j->args;
+    const size_t first = head * (a.channels / j->heads);
+    a.channels /= j->heads;
+    a.g += first;
+    if (a.int8_weights) {
+        a.int8_weights += alb_int8_position(first, 0, a.depth);
+        a.scales += first;
+    } else {
+        a.float_weights += alb_float_position(first, 0, a.depth);
+    }
+    a.dst += head * j->dst_head;
+    return a;
+}
+
 static void part(void *context, size_t begin, size_t end, int worker) {
     (void)worker;
     const job *j = context;
+    const size_t blocks = j->row_blocks * j->column_blocks;
     for (size_t index = begin; index < end; index++) {
+        const alb_linear_backward_args a = head_of(j, index / blocks);
         const size_t column = index % j->column_blocks * ALB_PRODUCT_COLUMNS;
-        const size_t row = index / j->column_blocks * ALB_PRODUCT_ROWS;
-        const size_t rows = smaller(ALB_PRODUCT_ROWS, j->args->rows - row);
-        const size_t columns = smaller(ALB_PRODUCT_COLUMNS, j->args->depth - column);
+        const size_t row = index % blocks / j->column_blocks * ALB_PRODUCT_ROWS;
+        const size_t rows = smaller(ALB_PRODUCT_ROWS, a.rows - row);
+        const size_t columns = smaller(ALB_PRODUCT_COLUMNS, a.depth - column);
         if (j->tile)
-            packed_block(j, row, rows, column, columns);
+            packed_block(j, &a, row, rows, column, columns);
         else
-            alb_linear_backward_block__scalar(j->args, row, rows, column, columns);
+            alb_linear_backward_block__scalar(&a, row, rows, column, columns);
     }
 }
 
-void alb_linear_backward(alb_isa isa, int threads, const alb_linear_backward_args *args) {
+void alb_linear_backward_heads(
+    alb_isa isa, int threads, size_t heads, size_t dst_head, const alb_linear_backward_args *args) {
     job j = {
-        args, alb_product_select(isa), (args->rows + ALB_PRODUCT_ROWS - 1) / ALB_PRODUCT_ROWS,
+        args, alb_product_select(isa), alb_unpack_channels_select(isa), heads, dst_head,
+        (args->rows + ALB_PRODUCT_ROWS - 1) / ALB_PRODUCT_ROWS,
         (args->depth + ALB_PRODUCT_COLUMNS - 1) / ALB_PRODUCT_COLUMNS};
-    alb_parallel_for(threads, j.row_blocks * j.column_blocks, 1, part, &j);
+    const size_t work = smaller(args->rows, ALB_PRODUCT_ROWS) * ALB_PRODUCT_COLUMNS * (args->channels / heads);
+    alb_parallel_for(threads, heads * j.row_blocks * j.column_blocks, alb_grain(work, 120000), part, &j);
+}
+
+void alb_linear_backward(alb_isa isa, int threads, const alb_linear_backward_args *args) {
+    alb_linear_backward_heads(isa, threads, 1, 0, args);
 }
 
 alb_isa alb_linear_backward_variant(alb_isa ceiling) { return alb_product_f32_variant(ceiling); }

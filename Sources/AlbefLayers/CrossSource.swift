@@ -1,0 +1,121 @@
+import AlbefKernels
+import AlbefTensor
+
+/// What the rows of a text attend to in a cross-attention.
+public enum CrossSource {
+    /// Keys and values that the layer projected from the other sequence.
+    case projected(KeysValues)
+    /// The tokens of the other sequence themselves, as keys and values of one head of their width: the projection of the keys
+    /// is absorbed into the queries, that of the values is applied to the mixed tokens.
+    case absorbed(QuantizedKeysValues)
+}
+
+/// The tokens of a picture in the forms in which cross-attentions read them; made once for all layers and texts.
+public struct ImageTokens {
+    /// For layers that project them to keys and values; nil where no text needs that.
+    public let rows: SharedRows?
+    /// For layers that absorb their projections; nil where no text's layers do.
+    public let quantized: QuantizedKeysValues?
+
+    public init(rows: SharedRows?, quantized: QuantizedKeysValues?) {
+        self.rows = rows
+        self.quantized = quantized
+    }
+}
+
+extension CrossAttention {
+    /// Rows of short texts at one picture that are computed together, so that there is work for every thread.
+    private static let absorbedRows = 64
+
+    /// Whether a text of `tokens` attends to `sourceTokens` with absorbed projections.
+    ///
+    /// That form is another algorithm with a rounding of its own, so the choice may depend only on the text's true length,
+    /// the other shapes and the model file: not on the batch, on how many of the rows are wanted, or on the machine. The form
+    /// with fewer products is taken. With T tokens, S source tokens, H heads, D and V columns of a text row and a source row:
+    ///
+    ///     projected: K and V are projected    2·S·V·D   scores and mixing  2·T·S·D
+    ///     absorbed:  queries and mixed rows   2·T·V·D   scores and mixing  2·H·T·S·V
+    ///
+    /// Only int8 models with heads of whole packed blocks have the absorbed form.
+    public func absorbs(tokens: Int, sourceTokens: Int) -> Bool {
+        guard arithmetic == .int8, block.key.isInt8, block.value.isInt8, Kernels.splits(block.width, heads: block.heads),
+            block.key.inputs <= QuantizedKeysValues.maximumLength
+        else { return false }
+        let width = block.width, sourceWidth = block.key.inputs
+        let projected = 2 * sourceTokens * sourceWidth * width + 2 * tokens * sourceTokens * width
+        let absorbed = 2 * tokens * sourceWidth * width + 2 * block.heads * tokens * sourceTokens * sourceWidth
+        return absorbed < projected
+    }
+
+    /// Attends with every row of `x`; rows are independent of each other.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows, width]`.
+    ///   - parts: Rows and what they attend to; together all rows of `x`, in ascending order.
+    ///   - record: Filled where given (its keys and values are there already); the bytes of `y` stay the same.
+    ///   - y: `[rows, width]`, not `x`.
+    public func callAsFunction(
+        _ x: TensorView, parts: [(rows: Range<Int>, source: CrossSource)], record: AttentionRecord? = nil,
+        to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let context = work.reserve(x.shape)
+            work.arena.scoped {
+                let q = record?.queries ?? work.reserve(x.shape)
+                block.query(x, to: q, in: work)
+                for part in merged(parts) {
+                    switch part.source {
+                    case .projected(let source):
+                        source.attend(q.rows(part.rows), heads: block.heads, to: context.rows(part.rows), in: work)
+                    case .absorbed(let tokens):
+                        absorb(q.rows(part.rows), tokens, to: context.rows(part.rows), in: work)
+                    }
+                }
+                if let record { block.probabilities(record, in: work) }
+            }
+            block.finish(context, residual: x, record: record?.norm, to: y, in: work)
+        }
+    }
+
+    /// Joins neighbours that attend to the same tokens.
+    private func merged(_ parts: [(rows: Range<Int>, source: CrossSource)]) -> [(rows: Range<Int>, source: CrossSource)] {
+        var result: [(rows: Range<Int>, source: CrossSource)] = []
+        for part in parts {
+            if let last = result.last, case .absorbed(let before) = last.source, case .absorbed(let tokens) = part.source,
+                before == tokens, last.rows.upperBound == part.rows.lowerBound,
+                last.rows.count + part.rows.count <= CrossAttention.absorbedRows
+            {
+                result[result.count - 1].rows = last.rows.lowerBound..<part.rows.upperBound
+            } else {
+                result.append(part)
+            }
+        }
+        return result
+    }
+
+    /// Mixed values of queries `q`, `[rows, width]`, from the tokens themselves.
+    ///
+    /// The bias of the keys would move all scores of a row alike, and so drops out of the softmax. The weights of a softmax
+    /// sum to 1, so the bias of the values is added once.
+    private func absorb(_ q: TensorView, _ tokens: QuantizedKeysValues, to context: TensorView, in work: Workspace) {
+        guard case .int8(let keys) = block.key.weight, case .int8(let values) = block.value.weight else {
+            preconditionFailure("a layer absorbs int8 projections only")
+        }
+        let heads = block.heads, rows = 0..<heads * q.rows
+        // Room for as many rows as are joined at most, so that a plan holds however texts are joined.
+        let room = Shape(heads * max(q.rows, CrossAttention.absorbedRows), tokens.width)
+        work.arena.scoped {
+            let mixed = work.reserve(room).rows(rows)
+            work.arena.scoped {
+                let queries = work.reserve(room).rows(rows)
+                work.kernels.absorbProjection(of: q, keys, heads: heads, to: queries, in: work.arena)
+                work.kernels.attention(
+                    queries, tokens, heads: 1, scale: Kernels.attentionScale(width: block.width / heads), to: mixed,
+                    in: work.arena)
+            }
+            work.kernels.linear(
+                work.kernels.quantizeRows(mixed, in: work.arena), values, heads: heads, bias: block.value.bias,
+                to: context, in: work.arena)
+        }
+    }
+}
