@@ -76,8 +76,9 @@ extension ForwardPass {
         let classes = head.kind.classes
         let logits = reserveResults(texts.count, classes.count)
         let probabilities = reserveResults(texts.count, classes.count)
+        let scenes = [(images: images, texts: texts.count)]
         try computing { () throws(AlbefError) in
-            let tokens = classTokens(states, sequences, [(images, texts.count)])
+            let tokens = classTokens(states, sequences, scenes)
             for index in texts.indices {
                 let row = logits.rows(index..<index + 1)
                 head(tokens.rows(index..<index + 1), to: row, in: work)

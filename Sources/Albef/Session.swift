@@ -108,7 +108,7 @@ struct ForwardPass {
     var showsAllTokens: Bool { work.observer != nil || work.inputObserver != nil }
 
     /// Runs the part of a pass between its input tensors and its output tensors: see ``ComputationObserver``.
-    func computing<Result>(_ body: () throws(AlbefError) -> Result) throws(AlbefError) -> Result {
+    func computing<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
         guard let computationObserver, !arena.isPlanning else { return try body() }
         computationObserver.computationBegins()
         defer { computationObserver.computationEnds() }

@@ -16,6 +16,7 @@
     public private(set) var used = 0
     /// The most bytes reserved at one time so far.
     public private(set) var peak = 0
+    private let lists = ListMemory()
 
     /// An arena without memory that only counts.
     public static func planning() -> Arena { unsafe Arena(base: nil, capacity: Int.max) }
@@ -50,15 +51,24 @@
     }
 
     /// How much is reserved at a moment; see ``release(to:)``.
-    public struct Mark: Sendable { fileprivate let used: Int }
+    public struct Mark {
+        fileprivate let used: Int
+        fileprivate let lists: ListMemory.Place
+    }
 
     /// Remembers how much is reserved now.
-    public func mark() -> Mark { Mark(used: used) }
+    public func mark() -> Mark { Mark(used: used, lists: lists.place) }
 
     /// Gives back everything reserved since `mark`.
     public func release(to mark: Mark) {
         precondition(mark.used <= used)
         used = mark.used
+        lists.release(to: mark.lists)
+    }
+
+    /// Takes room for a list of at most `capacity` elements.
+    public func list<Element: BitwiseCopyable>(of type: Element.Type = Element.self, capacity: Int) -> ArenaList<Element> {
+        ArenaList(lists, capacity: capacity)
     }
 
     /// Runs `body` and gives back what it reserved.

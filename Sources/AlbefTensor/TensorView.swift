@@ -1,5 +1,5 @@
 /// Where a tensor lies in an ``Arena``: a plain value that holds no memory. Spans and pointers are made from it per call.
-public struct TensorView: Sendable, Equatable {
+public struct TensorView: Sendable, Equatable, BitwiseCopyable {
     /// Bytes from the start of the arena to the first element.
     public let offset: Int
     /// Dimensions, outermost first.

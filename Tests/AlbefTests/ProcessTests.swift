@@ -15,7 +15,7 @@ struct ProcessTests {
         let rows = result.rows
         // The counter counts: seven functions on one thread, and one of them on another.
         #expect(rows.count > 50 && rows[0] == ["control", "8"])
-        for row in rows.dropFirst() where row[0].hasSuffix("image") || row[0].hasSuffix("ground by feature") {
+        for row in rows.dropFirst() {
             #expect(Int(row[1]) ?? 0 > 0, "\(row[0]): no pass was seen")
             #expect(row[2] == "0", "\(row[0]): \(row[2]) calls for memory; see session-probe allocations --report")
         }
