@@ -160,7 +160,8 @@ extension ForwardPass {
     func classTokens(
         _ states: TensorView, _ sequences: Sequences, _ scenes: [(images: [EncodedImage], texts: Int)]
     ) -> TensorView {
-        let tokens = reserveResults(sequences.ranges.count, states.columns)
+        // Room for texts of one token each, so that a plan for so many rows holds for any number of texts.
+        let tokens = work.reserve(states.shape).rows(0..<sequences.ranges.count)
         arena.scoped {
             let scenes = place(scenes, sequences)
             if showsAllTokens {

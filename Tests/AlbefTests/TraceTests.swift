@@ -141,7 +141,7 @@ struct TraceTests {
             #expect(file.names == trace.tensors.map(\.name).sorted())
             try #expect(file.floats("gradcam") == trace.tensor("gradcam")?.floats)
             #expect(file.metadata["albef.model"] == session.model.file.digest)
-            #expect(file.metadata["albef.revision"] == "1" && file.metadata["albef.precision"] == "int8")
+            #expect(file.metadata["albef.revision"] == String(Arithmetic.revision) && file.metadata["albef.precision"] == "int8")
             #expect(file.metadata["albef.text"] == "a dog playing on the left")
             let error = #expect(throws: AlbefError.self) { try trace.write(to: "/nonexistent/folder/t.safetensors") }
             #expect(error?.kind == .inputOutput)
