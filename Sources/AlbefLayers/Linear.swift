@@ -83,8 +83,8 @@ public struct SharedRows: BitwiseCopyable {
     public let quantized: QuantizedRows?
 
     /// Quantises `rows` (into the arena, until the caller releases it) if any of the layers has int8 weights.
-    public init(_ rows: TensorView, for first: Linear, _ second: Linear, _ third: Linear? = nil, in work: Workspace) {
-        self.init(rows, quantizing: first.isInt8 || second.isInt8 || third?.isInt8 == true, in: work)
+    public init(_ rows: TensorView, for first: Linear, _ second: Linear? = nil, _ third: Linear? = nil, in work: Workspace) {
+        self.init(rows, quantizing: first.isInt8 || second?.isInt8 == true || third?.isInt8 == true, in: work)
     }
 
     /// Quantises `rows` if `quantizing`.
