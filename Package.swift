@@ -94,6 +94,15 @@ let package = Package(
             name: "AlbefTestSupport", dependencies: ["AlbefTensor", "AlbefFiles", "AlbefKernels", "AlbefModelFile"],
             path: "Tests/AlbefTestSupport",
             swiftSettings: spanSettings),
+        // Measures sessions in a process of their own, which the tests start.
+        .target(
+            name: "CAllocationCounter", path: "Tests/CAllocationCounter", cSettings: [.unsafeFlags(["-fno-builtin"])]),
+        .executableTarget(
+            name: "session-probe",
+            dependencies: [
+                "Albef", "AlbefFiles", "AlbefKernels", "AlbefModelFile", "AlbefTestSupport", "CAllocationCounter",
+            ],
+            path: "Tests/SessionProbe", swiftSettings: swiftSettings),
         test("ArchitectureTests", []),
         test("AlbefTensorTests", ["AlbefTensor"]),
         test("AlbefFilesTests", ["AlbefFiles", "AlbefTensor"]),

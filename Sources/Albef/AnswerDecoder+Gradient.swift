@@ -7,19 +7,23 @@ extension AnswerDecoder {
     ///
     /// - Parameters:
     ///   - ids: Int32 `[rows]`.
+    ///   - sequence: All rows as one range.
     ///   - question: From ``keysValues(_:in:)``.
     ///   - x: `[rows, width]`.
     /// - Returns: A record a layer. They lie in the arena until the caller releases them.
-    func decodeRecording(_ ids: TensorView, question: [KeysValues], to x: TensorView, in work: Workspace)
-        -> [EncoderLayer.Record]
-    {
+    func decodeRecording(
+        _ ids: TensorView, sequence: [Range<Int>], question: ArenaList<KeysValues>, to x: TensorView, in work: Workspace
+    ) -> ArenaList<EncoderLayer.Record> {
         embeddings(ids, to: x, in: work)
-        return zip(layers, question).map { layer, keysValues in
-            let record = layer.reserveRecord(tokens: x.rows, source: keysValues, in: work)
-            layer(
-                x, sequences: [0..<x.rows], sources: [.projected(keysValues)], record: record, to: x, in: work)
-            return record
+        var records = work.arena.list(of: EncoderLayer.Record.self, capacity: layers.count)
+        for index in layers.indices {
+            let record = layers[index].reserveRecord(tokens: x.rows, source: question[index], in: work)
+            var source = work.arena.list(of: CrossSource.self, capacity: 1)
+            source.append(.projected(question[index]))
+            layers[index](x, sequences: sequence, sources: source, record: record, to: x, in: work)
+            records.append(record)
         }
+        return records
     }
 
     /// Adds the gradient at the question states, `[tokens, width]`, to `states`.
@@ -27,9 +31,12 @@ extension AnswerDecoder {
     /// - Parameters:
     ///   - g: `[rows, width]`: the gradient at the decoded tokens; overwritten.
     ///   - records: From ``decodeRecording(_:question:to:in:)``.
-    func backward(_ g: TensorView, records: [EncoderLayer.Record], addingTo states: TensorView, in work: Workspace) {
-        for (layer, record) in zip(layers, records).reversed() {
-            layer.backward(g, record, addingToSource: states, to: g, in: work)
+    func backward(
+        _ g: TensorView, records: ArenaList<EncoderLayer.Record>, addingTo states: TensorView, in work: Workspace
+    ) {
+        for down in layers.indices {
+            let index = layers.count - 1 - down
+            layers[index].backward(g, records[index], addingToSource: states, to: g, in: work)
         }
     }
 }

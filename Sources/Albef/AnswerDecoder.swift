@@ -11,6 +11,8 @@ struct AnswerDecoder: Sendable {
     let embeddings: Embeddings
     let layers: [EncoderLayer]
     let head: LanguageHead
+    /// True when a layer reads the question states in quantised form.
+    private let quantizesQuestion: Bool
     private let prefix = "text_decoder"
 
     init(_ file: ModelFile) throws(ModelFileError) {
@@ -27,6 +29,7 @@ struct AnswerDecoder: Sendable {
                     source: EncoderLayer.Source(width: width, arithmetic: .float32)))
         }
         self.layers = layers
+        quantizesQuestion = layers.contains { $0.crossAttention?.quantizesSource == true }
         head = try LanguageHead(file, prefix + ".cls.predictions", words: embeddings.words)
     }
 
@@ -37,10 +40,13 @@ struct AnswerDecoder: Sendable {
 
     /// Projects the question states, `[tokens, width]`, for every layer, once for all candidates. They stay in the arena
     /// until the caller releases them.
-    func keysValues(_ states: TensorView, in work: Workspace) -> [KeysValues] {
-        let source = SharedRows(
-            states, quantizing: layers.contains { $0.crossAttention?.quantizesSource == true }, in: work)
-        return layers.compactMap { $0.crossAttention?.keysValues(source, in: work) }
+    func keysValues(_ states: TensorView, in work: Workspace) -> ArenaList<KeysValues> {
+        let source = SharedRows(states, quantizing: quantizesQuestion, in: work)
+        var result = work.arena.list(of: KeysValues.self, capacity: layers.count)
+        for index in layers.indices {
+            if let attention = layers[index].crossAttention { result.append(attention.keysValues(source, in: work)) }
+        }
+        return result
     }
 
     /// Decodes the branches of a tree: tokens that several sequences begin with are decoded once for all of them. Row for
@@ -49,33 +55,37 @@ struct AnswerDecoder: Sendable {
     /// - Parameters:
     ///   - ids: Int32 `[rows]`.
     ///   - branches: Together all rows.
-    ///   - before: Of the tokens before all branches, a layer each, as `keeping` got them; empty where there are none.
-    ///   - keeping: Receives keys and values of all rows, `[rows, width]`, a layer each; empty to keep none.
+    ///   - before: Of the tokens before all branches, a layer each, as `keeping` got them; nil where there are none.
+    ///   - keeping: Receives keys and values of all rows, `[rows, width]`, a layer each; nil to keep none.
     ///   - question: From ``keysValues(_:in:)``.
     ///   - x: `[rows, width]`: each row predicts the token behind it.
     func decode(
-        _ ids: TensorView, branches: [Branch], after before: [KeysValues] = [], keeping: [KeysValues] = [],
-        question: [KeysValues], to x: TensorView, in work: Workspace
+        _ ids: TensorView, branches: Branches, after before: ArenaList<KeysValues>? = nil,
+        keeping: ArenaList<KeysValues>? = nil, question: ArenaList<KeysValues>, to x: TensorView, in work: Workspace
     ) {
-        let first = before.first?.keys.rows ?? 0
-        for branch in branches {
+        let first = before.map { $0[0].keys.rows } ?? 0
+        for index in 0..<branches.count {
+            let branch = branches[index]
             embeddings(ids.elements(branch.rows), first: first + branch.depth, to: x.rows(branch.rows), in: work)
         }
-        for (index, (layer, source)) in zip(layers, question).enumerated() {
-            layer(
-                x, branches: branches, after: before.isEmpty ? nil : before[index],
-                keeping: keeping.isEmpty ? nil : keeping[index], source: source, to: x, in: work)
+        for index in layers.indices {
+            layers[index](
+                x, branches: branches, after: before.map { $0[index] }, keeping: keeping.map { $0[index] },
+                source: question[index], to: x, in: work)
             work.observe("\(prefix).encoder.layer.\(index)", x)
         }
     }
 
     /// Room for keys and values of `rows` tokens, a layer each, until the caller releases it.
-    func reserveKeysValues(rows: Int, in work: Workspace) -> [KeysValues] {
-        layers.map { layer in
-            KeysValues(
-                keys: work.reserve(Shape(rows, width)), values: work.reserve(Shape(rows, width)),
-                heads: layer.selfAttention.heads, arithmetic: .float32, in: work)
+    func reserveKeysValues(rows: Int, in work: Workspace) -> ArenaList<KeysValues> {
+        var result = work.arena.list(of: KeysValues.self, capacity: layers.count)
+        for index in layers.indices {
+            result.append(
+                KeysValues(
+                    keys: work.reserve(Shape(rows, width)), values: work.reserve(Shape(rows, width)),
+                    heads: layers[index].selfAttention.heads, arithmetic: .float32, in: work))
         }
+        return result
     }
 
     /// Writes `[rows, vocabulary]` logits of decoded tokens.

@@ -1,4 +1,5 @@
 import AlbefLayers
+import AlbefTensor
 
 /// The distinct beginnings of several candidates: each is decoded once for all candidates that share it.
 ///
@@ -6,18 +7,35 @@ import AlbefLayers
 /// share, is no row; nor is a whole candidate, behind whose `[SEP]` nothing is predicted.
 struct AnswerTree {
     /// The last token of each row, in depth-first order.
-    private(set) var ids: [Int32] = []
+    private(set) var ids: ArenaList<Int32>
     /// Together all rows.
-    private(set) var branches: [Branch] = []
-    /// For each row the tokens whose probability is asked for, each once, ascending.
-    private(set) var targets: [[Int32]] = []
+    private(set) var branches: Branches
+    /// Which token's probability is asked of which row: each pair once, in the order in which candidates asked for it.
+    private(set) var targets: ArenaList<Target>
+    /// What the candidates ask for, one candidate after another: places in ``targets``.
+    private(set) var asked: ArenaList<Int>
+    /// The last target of each row.
+    private var latest: ArenaList<Int>
     /// The rows of the candidate that was added last, and their tokens.
-    private var path: [Int] = []
+    private var path: ArenaList<Int>
 
-    /// A token that follows a row: the place in ``targets``.
-    struct Edge: Equatable {
+    /// A token that may follow a row.
+    struct Target: Equatable, BitwiseCopyable {
         let row: Int
-        let place: Int
+        let token: Int32
+    }
+
+    /// - Parameters:
+    ///   - rows: At most.
+    ///   - candidates: At most.
+    ///   - longest: Tokens of the longest candidate.
+    init(rows: Int, candidates: Int, longest: Int, in arena: Arena) {
+        ids = arena.list(capacity: rows)
+        branches = Branches(rows: min(rows, candidates), depth: longest, in: arena)
+        targets = arena.list(capacity: candidates * longest)
+        asked = arena.list(capacity: candidates * longest)
+        latest = arena.list(capacity: rows)
+        path = arena.list(capacity: longest)
     }
 
     /// Beginnings so far.
@@ -28,39 +46,33 @@ struct AnswerTree {
 
     /// Adds a candidate: `[CLS]`, its pieces, `[SEP]`. Candidates must come in lexicographic order of their tokens.
     ///
-    /// - Returns: What the rows predict of it: its tokens behind the first piece.
-    mutating func add(_ candidate: [Int32]) -> [Edge] {
-        let shared = shared(candidate)
-        let start = rows
+    /// - Returns: What the rows predict of it, its tokens behind the first piece: where they stand in ``asked``.
+    mutating func add(_ candidate: [Int32]) -> Range<Int> {
+        let shared = shared(candidate), start = rows, end = candidate.count - 1
         path.removeLast(path.count - shared)
-        let ancestors = runs(path)
-        for token in candidate[(1 + shared)..<(candidate.count - 1)] {
+        for place in 1 + shared..<max(1 + shared, end) {
             path.append(rows)
-            ids.append(token)
-            targets.append([])
+            ids.append(candidate[place])
+            latest.append(-1)
         }
-        if rows > start { branches.append(Branch(ancestors: ancestors, rows: start..<rows)) }
-        return zip(path, candidate.dropFirst(2)).map { row, token in
-            if targets[row].last != token { targets[row].append(token) }
-            return Edge(row: row, place: targets[row].count - 1)
+        if rows > start { branches.append(start..<rows, ancestors: path, depth: shared) }
+        let first = asked.count
+        for place in 0..<path.count {
+            let target = Target(row: path[place], token: candidate[place + 2])
+            if latest[target.row] < 0 || targets[latest[target.row]] != target {
+                latest[target.row] = targets.count
+                targets.append(target)
+            }
+            asked.append(latest[target.row])
         }
+        return first..<asked.count
     }
 
     /// How many of the last candidate's rows are beginnings of this one.
     private func shared(_ candidate: [Int32]) -> Int {
-        zip(path, candidate[1..<(candidate.count - 1)]).prefix { ids[$0] == $1 }.count
-    }
-
-    /// Ascending rows as ranges.
-    private func runs(_ rows: [Int]) -> [Range<Int>] {
-        var result: [Range<Int>] = []
-        for row in rows {
-            if let last = result.last, last.upperBound == row {
-                result[result.count - 1] = last.lowerBound..<row + 1
-            } else {
-                result.append(row..<row + 1)
-            }
-        }
-        return result
+        let most = min(path.count, candidate.count - 2)
+        var count = 0
+        while count < most, ids[path[count]] == candidate[count + 1] { count += 1 }
+        return count
     }
 }

@@ -64,8 +64,8 @@ struct MatchingHead: Sendable {
     func gradient(to token: TensorView, in work: Workspace) {
         work.arena.scoped {
             let choice = work.reserve(Shape(1, 2))
-            let oneHot: [Float] = [0, 1]
-            work.arena.write(oneHot.span, to: choice)
+            work.arena.set(0, of: choice, to: Float(0))
+            work.arena.set(1, of: choice, to: Float(1))
             layer.backward(choice, to: token, in: work)
         }
     }

@@ -104,6 +104,17 @@ public struct AnswerList: Sendable {
     public let answers: [String]
     /// For each: `[CLS]`, its pieces, `[SEP]`.
     let ids: [[Int32]]
+    /// The place of each in the lexicographic order of their tokens.
+    let ranks: [Int]
+
+    init(answers: [String], ids: [[Int32]]) {
+        self.answers = answers
+        self.ids = ids
+        var ranks = [Int](repeating: 0, count: ids.count)
+        let order = ids.indices.sorted { ids[$0].lexicographicallyPrecedes(ids[$1]) }
+        for (rank, index) in order.enumerated() { ranks[index] = rank }
+        self.ranks = ranks
+    }
 
     /// Tokens of the longest one.
     var longest: Int { ids.lazy.map(\.count).max() ?? 0 }

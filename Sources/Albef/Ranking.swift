@@ -1,3 +1,5 @@
+import AlbefTensor
+
 /// Candidates ranked by score: the higher score first, of equal scores the lower index. (The official code reverses an
 /// ascending sort whose order of equal scores is unspecified.)
 enum Ranking {
@@ -27,6 +29,32 @@ enum Ranking {
         return best.map(\.index)
     }
 
+    /// As the form without an arena, for a short list.
+    static func best(_ count: Int, of candidates: Int, in arena: Arena, by score: (Int) -> Float) -> ArenaList<Int> {
+        var scores: ArenaList<Float> = arena.list(capacity: count)
+        var best: ArenaList<Int> = arena.list(capacity: count)
+        for index in 0..<candidates {
+            let own = score(index)
+            if best.count == count {
+                // Of equal scores the earlier one is in the list already.
+                if count == 0 || own <= scores[count - 1] { continue }
+                scores.removeLast(1)
+                best.removeLast(1)
+            }
+            var place = best.count
+            scores.append(own)
+            best.append(index)
+            while place > 0, scores[place - 1] < own {
+                scores[place] = scores[place - 1]
+                best[place] = best[place - 1]
+                place -= 1
+            }
+            scores[place] = own
+            best[place] = index
+        }
+        return best
+    }
+
     /// The rank, from 0, of the best of some candidates among all; the number of candidates if `own` is empty.
     static func rank(of own: Range<Int>, in scores: some RandomAccessCollection<Float>) -> Int {
         let first = scores.startIndex
@@ -34,5 +62,20 @@ enum Ranking {
         guard let best = own.max(by: { (value($0), $1) < (value($1), $0) }) else { return scores.count }
         let score = value(best)
         return (0..<scores.count).count { (value($0), best) > (score, $0) }
+    }
+}
+
+extension ArenaList where Element == Int {
+    /// Sorts a short list by an ascending key; elements of equal keys keep their order.
+    func sort(by key: (Int) -> Int) {
+        for sorted in 1..<Swift.max(1, count) {
+            let element = self[sorted], own = key(element)
+            var place = sorted
+            while place > 0, key(self[place - 1]) > own {
+                self[place] = self[place - 1]
+                place -= 1
+            }
+            self[place] = element
+        }
     }
 }

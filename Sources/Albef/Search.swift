@@ -32,7 +32,7 @@ public struct PictureSearch {
 
     private let session: Session
     private let text: EncodedText
-    private var shortlist: Shortlist<EncodedImage>
+    private var shortlist: Shortlist<EncodedImage?>
 
     /// - Parameters:
     ///   - rerank: How many candidates the matching head scores; 0 ranks by similarity alone.
@@ -47,13 +47,28 @@ public struct PictureSearch {
 
     /// Adds the next picture; its index is the number of pictures before it.
     public mutating func add(_ image: EncodedImage) throws(AlbefError) {
-        guard let feature = image.feature, let own = text.feature else { throw session.model.missing(.contrastive) }
+        guard let feature = image.feature else { throw session.model.missing(.contrastive) }
+        try add(feature, image)
+    }
+
+    /// Adds the next picture by its feature. Should it be scored by the matching head, ``ranking(encoding:)`` asks for the rest.
+    public mutating func add(feature: [Float]) throws(AlbefError) { try add(feature, nil) }
+
+    private mutating func add(_ feature: [Float], _ image: EncodedImage?) throws(AlbefError) {
+        guard let own = text.feature else { throw session.model.missing(.contrastive) }
         shortlist.add(image, similarity: try session.similarities(own, [feature])[0])
     }
 
     /// Scores the candidates and ranks all pictures, best first.
-    public func ranking() throws(AlbefError) -> [Ranked] {
-        try shortlist.ranking(shortlist.best.isEmpty ? [] : session.match(shortlist.best.map(\.element), text))
+    ///
+    /// - Parameter encode: Gives the picture of an index that was added by its feature alone.
+    public func ranking(encoding encode: (Int) throws -> EncodedImage) throws -> [Ranked] {
+        var matches: [Match] = []
+        for start in stride(from: 0, to: shortlist.best.count, by: ForwardPass.picturesTogether) {
+            let some = shortlist.best[start..<min(start + ForwardPass.picturesTogether, shortlist.best.count)]
+            matches += try session.match(some.map { try $0.element ?? encode($0.index) }, text)
+        }
+        return shortlist.ranking(matches)
     }
 }
 

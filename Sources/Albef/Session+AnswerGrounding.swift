@@ -47,41 +47,54 @@ extension ForwardPass {
     ) throws(AlbefError) -> AnswerGrounding {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let (states, _) = placeTexts([question.tokens])
-        let side = model.configuration.patchGrid
-        let map = work.reserve(Shape(states.rows, model.vision.tokens - 1))
-        let picture = placeForGradient(image, tokens: states.rows)
-        let inputs = fuse(states, picture, keepingFrom: layer)
-        try checkFinite(states, "fusion_tokens")
-        let gradient = place([Float](repeating: 0, count: states.shape.count), states.shape)
-        let score = try self.gradient(of: answer, states, decoder, addingTo: gradient)
-        try tokenMaps(of: gradient, inputs, picture, layer: layer, stage: "vqa_gradcam", to: map)
+        let (states, sequences) = placeTexts([question.tokens])
+        let heatmaps = reserveHeatmaps(question.ids)
+        let decoded = [0..<answer.count - 1]
+        var score: Float = 0
+        try computing { () throws(AlbefError) in
+            let scene = placeForGradient(image, sequences)
+            let inputs = fuse(states, sequences, scene, keepingFrom: layer)
+            try checkFinite(states, "fusion_tokens")
+            let gradient = work.reserve(states.shape)
+            arena.clear(gradient)
+            score = try self.gradient(of: answer, sequence: decoded, states, decoder, addingTo: gradient)
+            try tokenMaps(of: gradient, sequences, inputs, scene, layer: layer, stage: "vqa_gradcam", to: heatmaps)
+        }
         return AnswerGrounding(
-            layer: layer, score: score, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
-            words: words(of: question.ids, map, side: side))
+            layer: layer, score: score, tokenMaps: arena.read(heatmaps.tokens), heatmap: heatmap(heatmaps.all.rows(0..<1)),
+            words: words(heatmaps))
     }
 
     /// Adds the gradient of an answer's score at the question states to `gradient`, `[tokens, width]`.
     ///
+    /// - Parameter sequence: The rows that are decoded, as one range: all tokens of the answer but the last.
     /// - Returns: The score.
     func gradient(
-        of answer: [Int32], _ states: TensorView, _ decoder: AnswerDecoder, addingTo gradient: TensorView
+        of answer: [Int32], sequence: [Range<Int>], _ states: TensorView, _ decoder: AnswerDecoder,
+        addingTo gradient: TensorView
     ) throws(AlbefError) -> Float {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         // Row t of the sequence predicts token t + 1, so the last token is never fed.
         let rows = answer.count - 1
-        let ids = place(Array(answer.dropLast()), Shape(rows))
-        let targets = place(Array(answer.dropFirst()), Shape(rows))
-        // The first token counts twice. Being causal, row 0 is what the decoder makes of [CLS] alone.
-        let weights = place([2] + [Float](repeating: 1, count: rows - 1), Shape(rows))
+        let ids = arena.reserve(Shape(rows), .int32)
+        let targets = arena.reserve(Shape(rows), .int32)
+        let weights = work.reserve(Shape(rows))
+        for row in 0..<rows {
+            arena.set(row, of: ids, to: answer[row])
+            arena.set(row, of: targets, to: answer[row + 1])
+            // The first token counts twice. Being causal, row 0 is what the decoder makes of [CLS] alone.
+            arena.set(row, of: weights, to: Float(row == 0 ? 2 : 1))
+        }
         let logs = work.reserve(Shape(rows))
         let decoded = work.reserve(Shape(rows, decoder.width))
         let g = work.reserve(decoded.shape)
         let records = decoder.decodeRecording(
-            ids, question: decoder.keysValues(states, in: work), to: decoded, in: work)
-        for start in stride(from: 0, to: rows, by: ForwardPass.logitRows) {
+            ids, sequence: sequence, question: decoder.keysValues(states, in: work), to: decoded, in: work)
+        var start = 0
+        while start < rows {
             let part = start..<min(start + ForwardPass.logitRows, rows)
+            start = part.upperBound
             decoder.head.gradient(
                 decoded.rows(part), ids: targets.elements(part), weights: weights.elements(part), logs: logs.elements(part),
                 to: g.rows(part), in: work)

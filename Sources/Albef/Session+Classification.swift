@@ -73,20 +73,24 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let (states, sequences) = placeTexts(texts)
-        let tokens = classTokens(states, sequences, [(images, texts.count)])
-        let count = head.kind.classes.count
-        let logits = work.reserve(Shape(1, count))
-        let probabilities = work.reserve(Shape(1, count))
-        var results: [Classification] = []
-        for text in texts.indices {
-            head(tokens.rows(text..<text + 1), to: logits, in: work)
-            try checkFinite(logits, head.stage)
-            work.observe(head.stage, logits.reshaped(Shape(count)))
+        let classes = head.kind.classes
+        let logits = reserveResults(texts.count, classes.count)
+        let probabilities = reserveResults(texts.count, classes.count)
+        let scenes = [(images: images, texts: texts.count)]
+        try computing { () throws(AlbefError) in
+            let tokens = classTokens(states, sequences, scenes)
+            for index in texts.indices {
+                let row = logits.rows(index..<index + 1)
+                head(tokens.rows(index..<index + 1), to: row, in: work)
+                try checkFinite(row, head.stage)
+                work.observe(head.stage, row.reshaped(Shape(classes.count)))
+            }
             work.kernels.softmax(logits, to: probabilities, in: arena)
-            results.append(
-                Classification(
-                    classes: head.kind.classes, logits: arena.read(logits), probabilities: arena.read(probabilities)))
         }
-        return results
+        return texts.indices.map { index in
+            let row = index..<index + 1
+            return Classification(
+                classes: classes, logits: arena.read(logits.rows(row)), probabilities: arena.read(probabilities.rows(row)))
+        }
     }
 }

@@ -65,17 +65,19 @@ extension ForwardPass {
         let cosine = work.reserve(Shape(1, 1))
 
         let tokens = work.reserve(Shape(vision.tokens, vision.width))
-        let states = vision(image.pixels, keepingFrom: block, to: tokens, in: work)
-        try checkFinite(tokens, "image_tokens")
-        head.image(tokens.rows(0..<1), to: own, in: work)
-        try checkFinite(own, "image_feature")
-        work.kernels.product(own, transposed: false, text, transposed: true, to: cosine, in: arena)
+        try computing { () throws(AlbefError) in
+            let states = vision(image.pixels, keepingFrom: block, to: tokens, in: work)
+            try checkFinite(tokens, "image_tokens")
+            head.image(tokens.rows(0..<1), to: own, in: work)
+            try checkFinite(own, "image_feature")
+            work.kernels.product(own, transposed: false, text, transposed: true, to: cosine, in: arena)
 
-        head.imageGradient(tokens.rows(0..<1), text: text, to: g, in: work)
-        vision.backwardClassAttention(g, states: states, probabilities: probabilities, to: gradient, in: work)
-        work.kernels.gradCAM(probabilities: probabilities, gradient: gradient, to: map, in: arena)
-        try checkFinite(map, "itc_gradcam")
-        work.observe("itc_gradcam", map.reshaped(Shape(side, side)))
+            head.imageGradient(tokens.rows(0..<1), text: text, to: g, in: work)
+            vision.backwardClassAttention(g, states: states, probabilities: probabilities, to: gradient, in: work)
+            work.kernels.gradCAM(probabilities: probabilities, gradient: gradient, to: map, in: arena)
+            try checkFinite(map, "itc_gradcam")
+            work.observe("itc_gradcam", map.reshaped(Shape(side, side)))
+        }
         return ContrastiveGrounding(
             block: block, similarity: arena.element(0, of: cosine),
             heatmap: Heatmap(rows: side, columns: side, values: arena.read(map)))

@@ -60,17 +60,17 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let tokens = work.reserve(Shape(model.vision.tokens, model.vision.width))
-        model.vision(image.pixels, to: tokens, in: work)
-        try checkFinite(tokens, "image_tokens")
-        var feature: [Float]?
-        if let head = model.contrastive {
-            let view = work.reserve(Shape(1, head.width))
-            head.image(tokens.rows(0..<1), to: view, in: work)
-            try checkFinite(view, "image_feature")
-            work.observe("image_feature", view.reshaped(Shape(head.width)))
-            feature = arena.read(view)
+        let feature = model.contrastive.map { work.reserve(Shape(1, $0.width)) }
+        try computing { () throws(AlbefError) in
+            model.vision(image.pixels, to: tokens, in: work)
+            try checkFinite(tokens, "image_tokens")
+            if let head = model.contrastive, let feature {
+                head.image(tokens.rows(0..<1), to: feature, in: work)
+                try checkFinite(feature, "image_feature")
+                work.observe("image_feature", feature.reshaped(Shape(head.width)))
+            }
         }
-        return EncodedImage(tokens: arena.read(tokens), feature: feature)
+        return EncodedImage(tokens: arena.read(tokens), feature: feature.map { arena.read($0) })
     }
 
     /// Encodes texts together, at most ``rowLimit`` tokens.
@@ -81,24 +81,25 @@ extension ForwardPass {
         let ids = place(texts.flatMap { $0 }, Shape(sequences.rows))
         work.observe("input_ids", ids)
         let tokens = work.reserve(Shape(sequences.rows, model.text.width))
-        model.text.encode(ids, sequences: sequences.ranges, to: tokens, in: work)
-        try checkFinite(tokens, "text_tokens")
-        work.observe("text_tokens", tokens)
-        var results: [EncodedText] = []
-        for (text, rows) in zip(texts, sequences.ranges) {
-            var feature: [Float]?
-            if let head = model.contrastive {
-                let start = arena.mark()
-                defer { arena.release(to: start) }
-                let view = work.reserve(Shape(1, head.width))
-                head.text(tokens.rows(rows.lowerBound..<rows.lowerBound + 1), to: view, in: work)
-                try checkFinite(view, "text_feature")
-                work.observe("text_feature", view.reshaped(Shape(head.width)))
-                feature = arena.read(view)
+        let features = model.contrastive.map { reserveResults(texts.count, $0.width) }
+        try computing { () throws(AlbefError) in
+            model.text.encode(ids, sequences: sequences.ranges, to: tokens, in: work)
+            try checkFinite(tokens, "text_tokens")
+            work.observe("text_tokens", tokens)
+            guard let head = model.contrastive, let features else { return }
+            for index in texts.indices {
+                let first = sequences.ranges[index].lowerBound
+                let feature = features.rows(index..<index + 1)
+                head.text(tokens.rows(first..<first + 1), to: feature, in: work)
+                try checkFinite(feature, "text_feature")
+                work.observe("text_feature", feature.reshaped(Shape(head.width)))
             }
-            results.append(EncodedText(ids: text, tokens: arena.read(tokens.rows(rows)), feature: feature))
         }
-        return results
+        return texts.indices.map { index in
+            EncodedText(
+                ids: texts[index], tokens: arena.read(tokens.rows(sequences.ranges[index])),
+                feature: features.map { arena.read($0.rows(index..<index + 1)) })
+        }
     }
 
     /// Splits a list into runs of at most ``rowLimit`` tokens together, and at least one text.

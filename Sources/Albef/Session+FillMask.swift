@@ -37,7 +37,8 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let (states, sequences) = placeTexts([text.tokens])
-        fuse(states, sequences, [image])
+        let images = [image]
+        computing { fuse(states, sequences, images) }
         var results: [[MaskedWord]] = []
         for start in stride(from: 0, to: places.count, by: ForwardPass.logitRows) {
             results += try words(states, places[start..<min(start + ForwardPass.logitRows, places.count)], head, top: top)
@@ -52,13 +53,16 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let masked = work.reserve(Shape(rows.count, states.columns))
-        for (place, row) in rows.enumerated() {
-            arena.copy(states.rows(row..<row + 1), to: masked.rows(place..<place + 1))
-        }
         let logits = work.reserve(Shape(rows.count, head.outputs))
-        head(masked, to: logits, in: work)
-        try checkFinite(logits, "mlm_logits")
-        work.kernels.softmax(logits, to: logits, in: arena)
+        try computing { () throws(AlbefError) in
+            for row in rows.indices {
+                let place = row - rows.startIndex
+                arena.copy(states.rows(rows[row]..<rows[row] + 1), to: masked.rows(place..<place + 1))
+            }
+            head(masked, to: logits, in: work)
+            try checkFinite(logits, "mlm_logits")
+            work.kernels.softmax(logits, to: logits, in: arena)
+        }
         let tokenizer = model.tokenizer
         return (0..<rows.count).map { place in
             let probabilities: [Float] = arena.read(logits.rows(place..<place + 1))

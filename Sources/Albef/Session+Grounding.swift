@@ -53,27 +53,32 @@ extension ForwardPass {
     {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let (states, _) = placeTexts([text.tokens])
-        let side = model.configuration.patchGrid
-        let map = work.reserve(Shape(states.rows, model.vision.tokens - 1))
-
-        let picture = placeForGradient(image, tokens: states.rows)
-        let first = work.reserve(Shape(1, states.columns))
-        let inputs = fuse(states, picture, keepingFrom: layer, classToken: first)
-        let score = try score(first, head)
-
-        let gradient = place(Array(repeating: Float(0), count: states.shape.count), states.shape)
-        head.gradient(to: gradient.rows(0..<1), in: work)
-        try tokenMaps(of: gradient, classToken: true, inputs, picture, layer: layer, stage: "gradcam", to: map)
+        let (states, sequences) = placeTexts([text.tokens])
+        let heatmaps = reserveHeatmaps(text.ids)
+        let logits = work.reserve(Shape(1, 2)), probabilities = work.reserve(Shape(1, 2))
+        try computing { () throws(AlbefError) in
+            let scene = placeForGradient(image, sequences)
+            let first = work.reserve(Shape(1, states.columns))
+            let inputs = fuse(states, sequences, scene, keepingFrom: layer, classToken: first)
+            try score(first, head, logits: logits, probabilities: probabilities)
+            let gradient = work.reserve(states.shape)
+            arena.clear(gradient)
+            head.gradient(to: gradient.rows(0..<1), in: work)
+            try tokenMaps(
+                of: gradient, classToken: true, sequences, inputs, scene, layer: layer, stage: "gradcam", to: heatmaps)
+        }
         return Grounding(
-            layer: layer, itmLogit: score.logit, tokenMaps: arena.read(map), heatmap: mean(map, side: side),
-            words: words(of: text.ids, map, side: side))
+            layer: layer, itmLogit: arena.element(1, of: logits), tokenMaps: arena.read(heatmaps.tokens),
+            heatmap: heatmap(heatmaps.all.rows(0..<1)), words: words(heatmaps))
     }
 
-    /// A picture as the fusion layers and their gradients read it, for a text of `tokens`; until the caller releases it.
-    func placeForGradient(_ image: EncodedImage, tokens: Int) -> ImageTokens {
+    /// A picture as the fusion layers and their gradients read it, for one text; until the caller releases it.
+    func placeForGradient(_ image: EncodedImage, _ sequences: Sequences) -> TextEncoder.Scenes {
         let view = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
-        return model.text.picture(view, for: [tokens], gradients: true, in: work)
+        var scene = TextEncoder.Scenes(1, pictures: 1, in: arena)
+        scene.begin(texts: 1)
+        scene.add(model.text.picture(view, for: sequences.ranges, 0..<1, gradients: true, in: work))
+        return scene
     }
 
     /// Fuses one text, `[tokens, width]`, with a picture, and keeps what the gradient starts from.
@@ -81,14 +86,15 @@ extension ForwardPass {
     /// - Parameters:
     ///   - layer: The first layer whose input is kept.
     ///   - classToken: `[1, width]`: receives the first fused token. nil where all are wanted, which then replace `states`.
-    /// - Returns: The inputs of the layers from `layer` on. They lie in the arena until the caller releases them.
+    /// - Returns: The inputs of the layers from `layer` on, `[layers, tokens, width]`. They lie in the arena until the caller
+    ///   releases them.
     func fuse(
-        _ states: TensorView, _ picture: ImageTokens, keepingFrom layer: Int, classToken: TensorView? = nil
-    ) -> [TensorView] {
-        let sequences = Sequences([states.rows])
+        _ states: TensorView, _ sequences: Sequences, _ scene: TextEncoder.Scenes, keepingFrom layer: Int,
+        classToken: TensorView? = nil
+    ) -> TensorView {
         let inputs = model.text.fuse(
-            states, sequences: sequences.ranges, scenes: [TextEncoder.Scene(texts: 0..<1, pictures: [picture])],
-            keepingFrom: layer, classTokens: showsAllTokens ? nil : classToken, in: work)
+            states, sequences: sequences.ranges, scenes: scene, keepingFrom: layer,
+            classTokens: showsAllTokens ? nil : classToken, in: work)
         if showsAllTokens {
             if let classToken { copyFirstRows(of: states, sequences, to: classToken) }
             work.observe("fusion_tokens", states)
@@ -96,40 +102,64 @@ extension ForwardPass {
         return inputs
     }
 
-    /// Writes a map for each token, `[tokens, patches]`, from the gradient at the fused tokens.
+    /// The maps of a text, and which of its tokens are words.
+    struct Heatmaps {
+        /// `[tokens, patches]`.
+        let tokens: TensorView
+        /// `[1 + words, patches]`: the mean over all tokens, and over those of each word.
+        let all: TensorView
+        let words: [(word: String, rows: Range<Int>)]
+    }
+
+    /// Room for the maps of a text.
+    func reserveHeatmaps(_ ids: [Int32]) -> Heatmaps {
+        let words = model.tokenizer.words(in: ids).map { (word: $0, rows: $1) }
+        let patches = model.vision.tokens - 1
+        // A text has at most as many words as tokens, so that the plan holds for every text of its length.
+        return Heatmaps(
+            tokens: work.reserve(Shape(ids.count, patches)),
+            all: work.reserve(Shape(1 + ids.count, patches)).rows(0..<1 + words.count), words: words)
+    }
+
+    /// Writes a map for each token from the gradient at the fused tokens, and the means over words and over all.
     ///
     /// - Parameters:
     ///   - classToken: True when the gradient is zero but for the first row.
     ///   - states: The inputs of the layers from `layer` on.
     ///   - stage: The name under which the maps are shown, and blamed.
     func tokenMaps(
-        of gradient: TensorView, classToken: Bool = false, _ states: [TensorView], _ picture: ImageTokens, layer: Int,
-        stage: String, to map: TensorView
+        of gradient: TensorView, classToken: Bool = false, _ sequences: Sequences, _ states: TensorView,
+        _ scene: TextEncoder.Scenes, layer: Int, stage: String, to heatmaps: Heatmaps
     ) throws(AlbefError) {
+        let map = heatmaps.tokens
         guard
             model.text.tokenMaps(
-                of: gradient, classToken: classToken, states: states, pictures: [picture], to: map, in: work)
+                of: gradient, classToken: classToken, sequence: sequences.ranges, states: states, scene: scene, to: map,
+                in: work)
         else {
             throw .layerOutOfRange(found: layer, valid: model.gradCAMLayers)
         }
         try checkFinite(map, stage)
         let side = model.configuration.patchGrid
         work.observe(stage, map.reshaped(Shape(map.rows, side, side)))
+        work.kernels.meanRows(map, to: heatmaps.all.rows(0..<1).reshaped(Shape(map.columns)), in: arena)
+        for word in heatmaps.words.indices {
+            let mean = heatmaps.all.rows(1 + word..<2 + word).reshaped(Shape(map.columns))
+            work.kernels.meanRows(map.rows(heatmaps.words[word].rows), to: mean, in: arena)
+        }
     }
 
     /// The words of a text with the means over their pieces.
-    func words(of ids: [Int32], _ map: TensorView, side: Int) -> [Grounding.Word] {
-        model.tokenizer.words(in: ids).map { word, rows in
-            Grounding.Word(word: word, heatmap: mean(map.rows(rows), side: side))
+    func words(_ heatmaps: Heatmaps) -> [Grounding.Word] {
+        heatmaps.words.indices.map { index in
+            Grounding.Word(
+                word: heatmaps.words[index].word, heatmap: heatmap(heatmaps.all.rows(1 + index..<2 + index)))
         }
     }
 
-    /// The mean of some rows of the token maps, as a picture.
-    func mean(_ map: TensorView, side: Int) -> Heatmap {
-        arena.scoped {
-            let result = work.reserve(Shape(map.columns))
-            work.kernels.meanRows(map, to: result, in: arena)
-            return Heatmap(rows: side, columns: side, values: arena.read(result))
-        }
+    /// A map, `[1, patches]`, as a picture.
+    func heatmap(_ map: TensorView) -> Heatmap {
+        let side = model.configuration.patchGrid
+        return Heatmap(rows: side, columns: side, values: arena.read(map))
     }
 }

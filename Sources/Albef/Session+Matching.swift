@@ -91,7 +91,7 @@ extension ForwardPass {
                 let one = place(feature, Shape(1, feature.count))
                 let many = place(part.flatMap { $0 }, Shape(part.count, feature.count))
                 let cosines = work.reserve(Shape(1, part.count))
-                work.kernels.product(one, transposed: false, many, transposed: true, to: cosines, in: arena)
+                computing { work.kernels.product(one, transposed: false, many, transposed: true, to: cosines, in: arena) }
                 result += arena.read(cosines)
             }
         }
@@ -103,7 +103,7 @@ extension ForwardPass {
 
     /// Pictures that a text of `tokens` is fused with at one time: several where no layer projects them to keys and values.
     func pictureLimit(tokens: Int) -> Int {
-        model.text.projects([tokens]) ? 1 : max(1, min(ForwardPass.picturesTogether, rowLimit / max(1, tokens)))
+        model.text.projects(tokens: tokens) ? 1 : max(1, min(ForwardPass.picturesTogether, rowLimit / max(1, tokens)))
     }
 
     /// Fuses texts with one picture and scores them, at most ``rowLimit`` tokens together.
@@ -122,10 +122,15 @@ extension ForwardPass {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
         let (states, sequences) = placeTexts(texts)
-        let tokens = classTokens(states, sequences, scenes)
-        var results: [(logit: Float, probability: Float)] = []
-        for text in texts.indices { results.append(try score(tokens.rows(text..<text + 1), head)) }
-        return results
+        let logits = reserveResults(texts.count, 2), probabilities = reserveResults(texts.count, 2)
+        try computing { () throws(AlbefError) in
+            let tokens = classTokens(states, sequences, scenes)
+            for text in texts.indices {
+                let row = text..<text + 1
+                try score(tokens.rows(row), head, logits: logits.rows(row), probabilities: probabilities.rows(row))
+            }
+        }
+        return texts.indices.map { (arena.element(2 * $0 + 1, of: logits), arena.element(2 * $0 + 1, of: probabilities)) }
     }
 
     /// Lays text tokens one after another.
@@ -140,7 +145,7 @@ extension ForwardPass {
     /// Replaces text tokens by fused tokens, and gives back everything else that it reserved.
     func fuse(_ states: TensorView, _ sequences: Sequences, _ images: [EncodedImage]) {
         arena.scoped {
-            let scenes = place([(images, sequences.ranges.count)], sequences)
+            let scenes = place(one: images, texts: sequences.ranges.count, sequences)
             model.text.fuse(states, sequences: sequences.ranges, scenes: scenes, in: work)
         }
         work.observe("fusion_tokens", states)
@@ -172,41 +177,59 @@ extension ForwardPass {
 
     /// The first row of each text, one after another.
     func copyFirstRows(of states: TensorView, _ sequences: Sequences, to firsts: TensorView) {
-        for (text, rows) in sequences.ranges.enumerated() {
-            arena.copy(states.rows(rows.lowerBound..<rows.lowerBound + 1), to: firsts.rows(text..<text + 1))
+        for text in sequences.ranges.indices {
+            let first = sequences.ranges[text].lowerBound
+            arena.copy(states.rows(first..<first + 1), to: firsts.rows(text..<text + 1))
         }
     }
 
     /// Pictures as the fusion layers read them, until the caller releases them.
-    private func place(_ scenes: [(images: [EncodedImage], texts: Int)], _ sequences: Sequences) -> [TextEncoder.Scene] {
-        let shape = Shape(model.vision.tokens, model.vision.width)
-        let lengths = sequences.ranges.map(\.count)
-        // What is quantised at once needs no place of its own.
-        let passing: TensorView? = model.text.projects(lengths) ? nil : work.reserve(shape)
-        var start = 0
-        return scenes.map { images, count in
-            let texts = start..<start + count
-            start += count
-            let pictures = images.map { image in
-                let tokens = passing ?? work.reserve(shape)
-                arena.write(image.tokens.span, to: tokens)
-                return model.text.picture(tokens, for: Array(lengths[texts]), in: work)
-            }
-            return TextEncoder.Scene(texts: texts, pictures: pictures)
+    private func place(
+        _ scenes: [(images: [EncodedImage], texts: Int)], _ sequences: Sequences
+    ) -> TextEncoder.Scenes {
+        var count = 0
+        for scene in scenes.indices { count += scenes[scene].images.count }
+        var result = TextEncoder.Scenes(scenes.count, pictures: count, in: arena)
+        let passing = reservePassing(sequences)
+        for scene in scenes.indices { place(scenes[scene].images, texts: scenes[scene].texts, sequences, passing, in: &result) }
+        return result
+    }
+
+    /// As the general form, for pictures that all texts look at.
+    private func place(one images: [EncodedImage], texts: Int, _ sequences: Sequences) -> TextEncoder.Scenes {
+        var result = TextEncoder.Scenes(1, pictures: images.count, in: arena)
+        place(images, texts: texts, sequences, reservePassing(sequences), in: &result)
+        return result
+    }
+
+    /// One place for all pictures in turn, where each is quantised at once and needs none of its own.
+    private func reservePassing(_ sequences: Sequences) -> TensorView? {
+        for text in sequences.ranges.indices where model.text.projects(tokens: sequences.ranges[text].count) { return nil }
+        return work.reserve(Shape(model.vision.tokens, model.vision.width))
+    }
+
+    private func place(
+        _ images: [EncodedImage], texts: Int, _ sequences: Sequences, _ passing: TensorView?,
+        in scenes: inout TextEncoder.Scenes
+    ) {
+        scenes.begin(texts: texts)
+        for image in images.indices {
+            let tokens = passing ?? work.reserve(Shape(model.vision.tokens, model.vision.width))
+            let values = images[image].tokens
+            arena.write(values.span, to: tokens)
+            scenes.add(
+                model.text.picture(tokens, for: sequences.ranges, scenes.texts(of: scenes.count - 1), in: work))
         }
     }
 
-    /// The matching head on the fused class token of one text, `[1, width]`.
-    func score(_ token: TensorView, _ head: MatchingHead) throws(AlbefError) -> (logit: Float, probability: Float) {
-        let mark = arena.mark()
-        defer { arena.release(to: mark) }
-        let logits = work.reserve(Shape(1, 2))
-        let probabilities = work.reserve(Shape(1, 2))
+    /// The matching head on the fused class token of one text, `[1, width]`; `logits` and `probabilities` are `[1, 2]`.
+    func score(
+        _ token: TensorView, _ head: MatchingHead, logits: TensorView, probabilities: TensorView
+    ) throws(AlbefError) {
         head(token, to: logits, in: work)
         try checkFinite(logits, "itm_logits")
         work.observe("itm_logits", logits.reshaped(Shape(2)))
         work.kernels.softmax(logits, to: probabilities, in: arena)
-        return (arena.element(1, of: logits), arena.element(1, of: probabilities))
     }
 
     /// Word logits, `[tokens, vocabulary]`, of every fused token; for the trace.

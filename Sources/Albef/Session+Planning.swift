@@ -2,6 +2,17 @@ import AlbefKernels
 import AlbefLayers
 import AlbefTensor
 
+/// What a session can be asked for, as far as memory is planned.
+public enum PlannedTask: String, Sendable, CaseIterable {
+    case image, text, similarity, match, ground
+    /// By the cosine of the features.
+    case groundByFeature = "ground_itc"
+    case fillMask = "fill_mask"
+    case classify
+    case answer = "vqa"
+    case groundAnswer = "ground_vqa"
+}
+
 extension Session {
     /// The most bytes that a session's arena may have: a damaged or hostile model must not take a machine down.
     public static let memoryLimit = 1 << 34
@@ -11,15 +22,27 @@ extension Session {
     /// Each task runs once on an arena without memory, at its largest shapes; the most that any of them reserves is the plan.
     ///
     /// - Throws: ``AlbefError/tooMuchMemory(path:bytes:limit:)``.
-    static func plan(_ model: Model, _ kernels: Kernels, textLimit: Int) throws(AlbefError) -> Int {
+    static func plan(_ model: Model, _ kernels: Kernels, textLimit: Int, only task: PlannedTask? = nil)
+        throws(AlbefError) -> Int
+    {
         let arena = Arena.planning()
         // A pass that is observed computes tokens, and needs room for them, that others do without.
         let work = Workspace(kernels: kernels, arena: arena, observer: UnseenTensors())
-        try ForwardPass(model: model, work: work, textLimit: textLimit).runLargest()
+        try ForwardPass(model: model, work: work, textLimit: textLimit).runLargest(only: task)
         guard arena.peak <= memoryLimit else {
             throw .tooMuchMemory(path: model.file.path, bytes: arena.peak, limit: memoryLimit)
         }
         return arena.peak
+    }
+
+    /// The bytes of the arena that each task of the model needs at its largest shapes; the greatest is ``plannedBytes``.
+    public func plannedTasks() throws(AlbefError) -> [(task: PlannedTask, bytes: Int)] {
+        var result: [(task: PlannedTask, bytes: Int)] = []
+        for task in PlannedTask.allCases {
+            let bytes = try Session.plan(model, kernels, textLimit: textLimit, only: task)
+            if bytes > 0 { result.append((task, bytes)) }
+        }
+        return result
     }
 }
 
@@ -29,13 +52,14 @@ private final class UnseenTensors: TensorObserver {
 }
 
 extension ForwardPass {
-    /// Runs every task at its largest shapes.
-    func runLargest() throws(AlbefError) {
+    /// Runs every task at its largest shapes, or one of them.
+    func runLargest(only task: PlannedTask? = nil) throws(AlbefError) {
+        func wants(_ other: PlannedTask) -> Bool { task == nil || task == other }
         let configuration = model.configuration
         let size = configuration.imageSize
         let feature = [Float](repeating: 0, count: configuration.embedDim)
         let picture = try PreparedImage(pixels: [UInt8](repeating: 0, count: 3 * size * size), for: model)
-        _ = try encode(picture)
+        if wants(.image) { _ = try encode(picture) }
         let image = EncodedImage(
             tokens: [Float](repeating: 0, count: model.vision.tokens * model.vision.width), feature: feature)
         let longest = sample(tokens: textLimit)
@@ -44,7 +68,7 @@ extension ForwardPass {
         let absorbed = model.text.absorbedLength(upTo: textLimit)
         let short = absorbed > 0 && absorbed < textLimit ? [sample(tokens: absorbed)] : []
 
-        _ = try encode(full)
+        if wants(.text) { _ = try encode(full) }
         var batches = [full.map(\.count)]
         // Texts of both forms at one picture.
         if !short.isEmpty, let last = full.last?.count {
@@ -52,22 +76,28 @@ extension ForwardPass {
             batches.append(full.dropLast().map(\.count) + [part, last - part])
         }
         if let head = model.contrastive {
-            _ = try ground(picture, feature, head, block: 0)
-            _ = similarities(feature, Array(repeating: feature, count: ForwardPass.similarityRows))
+            if wants(.groundByFeature) { _ = try ground(picture, feature, head, block: 0) }
+            if wants(.similarity) {
+                _ = similarities(feature, Array(repeating: feature, count: ForwardPass.similarityRows))
+            }
         }
         if let head = model.matching {
-            for batch in batches { _ = try match(image, zeros(batch), head) }
-            let pairs = zeros(absorbedPairs(absorbed))
-            if !pairs.isEmpty { _ = try match(Array(repeating: ([image], 1), count: pairs.count), pairs, head) }
-            for text in [longest] + short { _ = try ground(image, text, head, layer: configuration.fusionLayer) }
+            if wants(.match) {
+                for batch in batches { _ = try match(image, zeros(batch), head) }
+                let pairs = zeros(absorbedPairs(absorbed))
+                if !pairs.isEmpty { _ = try match(Array(repeating: ([image], 1), count: pairs.count), pairs, head) }
+            }
+            for text in [longest] + short where wants(.ground) {
+                _ = try ground(image, text, head, layer: configuration.fusionLayer)
+            }
         }
-        if let head = model.language {
+        if let head = model.language, wants(.fillMask) {
             for text in [longest] + short {
                 try maskedLanguage(image, text, head)
                 _ = try fillMasks(image, text, at: Array(0..<text.ids.count), head, top: 1)
             }
         }
-        if let head = model.classification {
+        if let head = model.classification, wants(.classify) {
             let images = Array(repeating: image, count: model.picturesPerText)
             for batch in batches { _ = try classify(images, zeros(batch), head) }
         }
@@ -75,8 +105,10 @@ extension ForwardPass {
             let longestAnswer = [Int32](repeating: 0, count: textLimit + 1)
             let answers = largestAnswers()
             for text in [longest] + short {
-                _ = try answer(image, text.tokens, answers, decoder)
-                _ = try ground(image, text, answer: longestAnswer, decoder, layer: configuration.fusionLayer)
+                if wants(.answer) { _ = try answer(image, text.tokens, answers, decoder) }
+                if wants(.groundAnswer) {
+                    _ = try ground(image, text, answer: longestAnswer, decoder, layer: configuration.fusionLayer)
+                }
             }
         }
     }
@@ -122,7 +154,9 @@ extension ForwardPass {
                 return Int32(rest % words)
             }
         }.sorted { $0.lexicographicallyPrecedes($1) }
-        var tree = AnswerTree()
+        let mark = arena.mark()
+        defer { arena.release(to: mark) }
+        var tree = AnswerTree(rows: rowLimit, candidates: texts.count, longest: textLimit + 1, in: arena)
         var ids: [[Int32]] = []
         for text in texts {
             let candidate = [0] + text + [0]

@@ -20,6 +20,8 @@ public final class Session {
     /// Tokens of the longest text that the arena is planned for.
     public private(set) var textLimit: Int
     private var arena: Arena
+    /// Told where passes compute; nil in ordinary use.
+    public var computationObserver: (any ComputationObserver)?
     private var observer: (any TensorObserver)?
     private var inputObserver: (any LinearInputObserver)?
 
@@ -45,7 +47,7 @@ public final class Session {
         try grow(to: tokens)
         let pass = ForwardPass(
             model: model, work: Workspace(kernels: kernels, arena: arena, observer: observer, inputObserver: inputObserver),
-            textLimit: textLimit)
+            textLimit: textLimit, computationObserver: computationObserver)
         let start = arena.mark()
         defer { arena.release(to: start) }
         return try body(pass)
@@ -82,12 +84,20 @@ public final class Session {
     }
 }
 
+/// Told when a pass begins to compute, its input tensors being complete, and when its output tensors are. Between the two no
+/// thread asks the system for memory, once a session has run a task with inputs of the same shape.
+public protocol ComputationObserver: AnyObject {
+    func computationBegins()
+    func computationEnds()
+}
+
 /// A model together with the place where one pass computes: the tasks are written on it, for planning and for real.
 struct ForwardPass {
     let model: Model
     let work: Workspace
     /// Tokens of the longest text.
     let textLimit: Int
+    var computationObserver: (any ComputationObserver)?
 
     var arena: Arena { work.arena }
 
@@ -97,9 +107,23 @@ struct ForwardPass {
     /// Whether every fused token is computed where the answer needs only the first: somebody looks at the tensors.
     var showsAllTokens: Bool { work.observer != nil || work.inputObserver != nil }
 
+    /// Runs the part of a pass between its input tensors and its output tensors: see ``ComputationObserver``.
+    func computing<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+        guard let computationObserver, !arena.isPlanning else { return try body() }
+        computationObserver.computationBegins()
+        defer { computationObserver.computationEnds() }
+        return try body()
+    }
+
     /// Refuses a tensor that holds an infinity or a NaN.
     func checkFinite(_ tensor: TensorView, _ stage: String) throws(AlbefError) {
         guard work.kernels.allFinite(tensor, in: arena) else { throw .nonFinite(stage: stage) }
+    }
+
+    /// Takes room for a row of results a text. It is that of as many texts as can be computed together, so that the plan holds
+    /// for every number of them.
+    func reserveResults(_ texts: Int, _ columns: Int) -> TensorView {
+        work.reserve(Shape(rowLimit, columns)).rows(0..<texts)
     }
 
     /// Writes an array into a new tensor.

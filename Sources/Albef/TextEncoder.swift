@@ -10,6 +10,8 @@ struct TextEncoder: Sendable {
     private let layers: [EncoderLayer]
     private let fusionLayer: Int
     private let imageTokens: Int
+    /// True when a layer's projections read pictures in quantised form.
+    private let quantizesImage: Bool
     private let prefix = "text_encoder"
 
     /// - Parameter pictures: That a text is fused with. The fusion layers look at them in turn, and layers that follow each
@@ -36,6 +38,7 @@ struct TextEncoder: Sendable {
                     heads: configuration.textHeads, source: source))
         }
         self.layers = layers
+        quantizesImage = layers.contains { $0.crossAttention?.quantizesSource == true }
     }
 
     /// Width of a token.
@@ -48,19 +51,56 @@ struct TextEncoder: Sendable {
     ///   - sequences: The rows of each text.
     ///   - x: `[rows, width]`.
     func encode(_ ids: TensorView, sequences: [Range<Int>], to x: TensorView, in work: Workspace) {
-        for rows in sequences { embeddings(ids.elements(rows), to: x.rows(rows), in: work) }
+        for text in sequences.indices {
+            embeddings(ids.elements(sequences[text]), to: x.rows(sequences[text]), in: work)
+        }
         for index in 0..<fusionLayer {
             layers[index](x, sequences: sequences, to: x, in: work)
             work.observe("\(prefix).encoder.layer.\(index)", x)
         }
     }
 
-    /// Some of the texts, and the pictures that they all look at.
-    struct Scene {
-        /// Places of the texts.
-        let texts: Range<Int>
-        /// At least one; the fusion layers look at one each, in turn.
-        let pictures: [ImageTokens]
+    /// Which texts look at which pictures.
+    struct Scenes {
+        private struct Scene: BitwiseCopyable {
+            let firstText, pastText: Int
+            let firstPicture: Int
+            var pastPicture: Int
+        }
+
+        private var scenes: ArenaList<Scene>
+        private var pictures: ArenaList<ImageTokens>
+
+        /// Room for so many scenes, with so many pictures together.
+        init(_ count: Int, pictures: Int, in arena: Arena) {
+            scenes = arena.list(capacity: count)
+            self.pictures = arena.list(capacity: pictures)
+        }
+
+        var count: Int { scenes.count }
+
+        /// Begins a scene that the next texts look at.
+        mutating func begin(texts count: Int) {
+            let first = scenes.isEmpty ? 0 : scenes[scenes.count - 1].pastText
+            scenes.append(
+                Scene(
+                    firstText: first, pastText: first + count, firstPicture: pictures.count, pastPicture: pictures.count))
+        }
+
+        /// Adds a picture to the last scene.
+        mutating func add(_ picture: ImageTokens) {
+            pictures.append(picture)
+            scenes[scenes.count - 1].pastPicture += 1
+        }
+
+        /// Places of a scene's texts.
+        func texts(of scene: Int) -> Range<Int> { scenes[scene].firstText..<scenes[scene].pastText }
+
+        /// The picture of a scene that comes up in its turn.
+        func picture(of scene: Int, turn: Int) -> ImageTokens {
+            let scene = scenes[scene]
+            return pictures[scene.firstPicture + turn % (scene.pastPicture - scene.firstPicture)]
+        }
     }
 
     /// Fusion mode: runs the upper layers on pairs of texts and pictures. Each text gives the same bytes alone and among
@@ -69,20 +109,20 @@ struct TextEncoder: Sendable {
     /// - Parameters:
     ///   - x: `[rows, width]`: text tokens, replaced by fused tokens.
     ///   - sequences: The rows of each text.
-    ///   - scenes: In the order of the texts, all of them.
+    ///   - scenes: In the order of the texts, all of them. The layers look at the pictures of a scene in turn.
     ///   - first: The first layer whose input is kept, for the gradient; nil keeps none. The fused tokens have the same bytes.
     ///   - classTokens: `[texts, width]`: receives the first fused token of each text, and the last layer computes no other;
     ///     then `x` is left without meaning. nil where all tokens are wanted.
-    /// - Returns: The inputs of the layers from `first` on, `[rows, width]` each. They lie in the arena until the caller
+    /// - Returns: The inputs of the layers from `first` on, `[layers, rows, width]`. They lie in the arena until the caller
     ///   releases them.
     @discardableResult
     func fuse(
-        _ x: TensorView, sequences: [Range<Int>], scenes: [Scene], keepingFrom first: Int? = nil,
+        _ x: TensorView, sequences: [Range<Int>], scenes: Scenes, keepingFrom first: Int? = nil,
         classTokens: TensorView? = nil, in work: Workspace
-    ) -> [TensorView] {
-        let kept = ((first ?? layers.count)..<layers.count).map { _ in work.reserve(x.shape) }
+    ) -> TensorView {
+        let kept = work.reserve(Shape(layers.count - (first ?? layers.count), x.rows, x.columns))
         for index in fusionLayer..<layers.count {
-            if let first, index >= first { work.arena.copy(x, to: kept[index - first]) }
+            if let first, index >= first { work.arena.copy(x, to: kept.matrix(index - first)) }
             work.arena.scoped {
                 let sources = self.sources(of: index, sequences, scenes, in: work)
                 if let classTokens, index == layers.count - 1 {
@@ -98,15 +138,15 @@ struct TextEncoder: Sendable {
 
     /// What each text looks at in a layer.
     private func sources(
-        of index: Int, _ sequences: [Range<Int>], _ scenes: [Scene], in work: Workspace
-    ) -> [CrossSource] {
-        guard let crossAttention = layers[index].crossAttention else { return [] }
-        var result: [CrossSource] = []
-        for scene in scenes {
-            let picture = scene.pictures[(index - fusionLayer) % scene.pictures.count]
+        of index: Int, _ sequences: [Range<Int>], _ scenes: Scenes, in work: Workspace
+    ) -> ArenaList<CrossSource> {
+        var result: ArenaList<CrossSource> = work.arena.list(capacity: sequences.count)
+        guard let crossAttention = layers[index].crossAttention else { return result }
+        for scene in 0..<scenes.count {
+            let picture = scenes.picture(of: scene, turn: index - fusionLayer)
             // All texts that do not absorb the projections share one.
             var projected: KeysValues?
-            for text in scene.texts {
+            for text in scenes.texts(of: scene) {
                 if let tokens = picture.quantized, absorbs(crossAttention, tokens: sequences[text].count) {
                     result.append(.absorbed(tokens))
                 } else {
@@ -122,26 +162,40 @@ struct TextEncoder: Sendable {
     /// The tokens of a picture, `[image tokens, vision width]`, in the forms that the layers read.
     ///
     /// - Parameters:
-    ///   - lengths: Tokens of the texts that look at it.
+    ///   - sequences: Of all texts.
+    ///   - texts: Which of them look at it.
     ///   - gradients: Whether a gradient is taken, which needs keys and values of every layer.
     func picture(
-        _ tokens: TensorView, for lengths: [Int], gradients: Bool = false, in work: Workspace
+        _ tokens: TensorView, for sequences: [Range<Int>], _ texts: Range<Int>, gradients: Bool = false, in work: Workspace
     ) -> ImageTokens {
-        let attentions = layers.compactMap(\.crossAttention)
-        let absorbing = attentions.contains { layer in lengths.contains { absorbs(layer, tokens: $0) } }
-        let quantizing = attentions.contains(where: \.quantizesSource)
+        var absorbing = false, projecting = gradients
+        for text in texts {
+            if absorbs(tokens: sequences[text].count) { absorbing = true }
+            if projects(tokens: sequences[text].count) { projecting = true }
+        }
         return ImageTokens(
-            rows: gradients || projects(lengths) ? SharedRows(tokens, quantizing: quantizing, in: work) : nil,
+            rows: projecting ? SharedRows(tokens, quantizing: quantizesImage, in: work) : nil,
             quantized: absorbing ? work.kernels.quantizeKeysValues(tokens, tokens, heads: 1, in: work.arena) : nil)
     }
 
-    /// Whether a layer projects pictures to keys and values for texts of these lengths.
-    func projects(_ lengths: [Int]) -> Bool {
-        layers.compactMap(\.crossAttention).contains { layer in lengths.contains { !absorbs(layer, tokens: $0) } }
+    /// Whether a layer projects pictures to keys and values for a text of so many tokens.
+    func projects(tokens: Int) -> Bool {
+        for index in layers.indices {
+            if let attention = layers[index].crossAttention, !absorbs(attention, tokens: tokens) { return true }
+        }
+        return false
+    }
+
+    /// Whether a layer absorbs the projections for a text of so many tokens.
+    private func absorbs(tokens: Int) -> Bool {
+        for index in layers.indices {
+            if let attention = layers[index].crossAttention, absorbs(attention, tokens: tokens) { return true }
+        }
+        return false
     }
 
     /// Tokens of the longest text, up to `limit`, whose layers all absorb the projections; 0 if there is none.
-    func absorbedLength(upTo limit: Int) -> Int { (1...max(1, limit)).last { !projects([$0]) } ?? 0 }
+    func absorbedLength(upTo limit: Int) -> Int { (1...max(1, limit)).last { !projects(tokens: $0) } ?? 0 }
 
     private func absorbs(_ layer: CrossAttention, tokens: Int) -> Bool {
         layer.absorbs(tokens: tokens, sourceTokens: imageTokens)
@@ -161,24 +215,27 @@ struct TextEncoder: Sendable {
     /// - Parameters:
     ///   - g: `[tokens, width]`; overwritten.
     ///   - classToken: True when `g` is zero but for the first row: the last layer is then run again for that row alone.
-    ///   - states: From ``fuse(_:sequences:scenes:keepingFrom:classTokens:in:)``, at least one.
-    ///   - pictures: As they were fused, made for gradients.
+    ///   - sequence: The rows of the text, as one range.
+    ///   - states: From ``fuse(_:sequences:scenes:keepingFrom:classTokens:in:)``, of at least one layer.
+    ///   - scene: As it was fused, the only one, made for gradients.
     ///   - map: `[tokens, patches]`.
     /// - Returns: False, and nothing written, if the layer has no cross-attention.
     func tokenMaps(
-        of g: TensorView, classToken: Bool = false, states: [TensorView], pictures: [ImageTokens], to map: TensorView,
-        in work: Workspace
+        of g: TensorView, classToken: Bool = false, sequence: [Range<Int>], states: TensorView, scene: Scenes,
+        to map: TensorView, in work: Workspace
     ) -> Bool {
-        let first = layers.count - states.count
+        let first = layers.count - states.shape[0]
         return work.arena.scoped {
-            for index in stride(from: layers.count - 1, to: first, by: -1) {
+            var index = layers.count - 1
+            while index > first {
                 work.arena.scoped {
                     let rows = classToken && index == layers.count - 1 ? 1 : g.rows
-                    let record = self.record(index, states[index - first], rows: rows, pictures, in: work)
+                    let record = self.record(index, states.matrix(index - first), rows: rows, sequence, scene, in: work)
                     layers[index].backward(g.rows(0..<rows), record, to: g, in: work)
                 }
+                index -= 1
             }
-            let record = self.record(first, states[0], rows: g.rows, pictures, in: work)
+            let record = self.record(first, states.matrix(0), rows: g.rows, sequence, scene, in: work)
             guard let attention = record.crossAttention?.probabilities else { return false }
             let gradient = work.reserve(attention.shape)
             guard layers[first].backwardCrossProbabilities(g, record, to: gradient, in: work) else { return false }
@@ -192,29 +249,28 @@ struct TextEncoder: Sendable {
     ///
     /// - Parameter rows: All, or 1 for the first alone.
     private func record(
-        _ index: Int, _ x: TensorView, rows: Int, _ pictures: [ImageTokens], in work: Workspace
+        _ index: Int, _ x: TensorView, rows: Int, _ sequence: [Range<Int>], _ scene: Scenes, in work: Workspace
     ) -> EncoderLayer.Record {
         var keysValues: KeysValues?
-        var sources: [CrossSource] = []
+        var sources: ArenaList<CrossSource> = work.arena.list(capacity: 1)
         if let crossAttention = layers[index].crossAttention {
-            let picture = pictures[(index - fusionLayer) % pictures.count]
+            let picture = scene.picture(of: 0, turn: index - fusionLayer)
             if let tokens = picture.quantized, absorbs(crossAttention, tokens: x.rows) {
                 keysValues = crossAttention.keysValues(self.rows(of: picture), arithmetic: .float32, in: work)
-                sources = [.absorbed(tokens)]
+                sources.append(.absorbed(tokens))
             } else {
                 let projected = crossAttention.keysValues(self.rows(of: picture), in: work)
                 keysValues = projected
-                sources = [.projected(projected)]
+                sources.append(.projected(projected))
             }
         }
         let record = layers[index].reserveRecord(tokens: x.rows, rows: rows, source: keysValues, in: work)
         work.arena.scoped {
-            let sequences = [0..<x.rows]
             let y = work.reserve(Shape(rows, width))
             if rows < x.rows {
-                layers[index].firstRows(x, sequences: sequences, sources: sources, record: record, to: y, in: work)
+                layers[index].firstRows(x, sequences: sequence, sources: sources, record: record, to: y, in: work)
             } else {
-                layers[index](x, sequences: sequences, sources: sources, record: record, to: y, in: work)
+                layers[index](x, sequences: sequence, sources: sources, record: record, to: y, in: work)
             }
         }
         return record

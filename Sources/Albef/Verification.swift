@@ -98,6 +98,16 @@ extension Session {
             rows: rows, equal: equal, different: different, notRecorded: notRecorded, digests: digests)
     }
 
+    /// The digests of every tensor of every golden case, by `case/tensor`, without a comparison with the golden ones.
+    public func digests(of golden: GoldenSet) throws -> [String: String] {
+        var result: [String: String] = [:]
+        for example in golden.cases {
+            let own = try tensors(of: example, golden)
+            for name in example.tensors { result[example.name + "/" + name] = own[name]?.digest }
+        }
+        return result
+    }
+
     /// This runtime's tensors for a case, by name.
     private func tensors(of example: GoldenSet.Case, _ golden: GoldenSet) throws -> [String: Trace.Tensor] {
         var used: [PreparedImage] = []

@@ -43,34 +43,31 @@ struct VisionTransformer: Sendable {
     ///   - image: At the model's size.
     ///   - first: The first block whose input is kept, for the gradient; nil keeps none. The result has the same bytes.
     ///   - y: `[tokens, width]`, the class token first.
-    /// - Returns: The inputs of the blocks from `first` on and, last, of the final norm, `[tokens, width]` each. They lie in
-    ///   the arena until the caller releases them.
+    /// - Returns: The inputs of the blocks from `first` on and, last, of the final norm: `[inputs, tokens, width]`. They lie
+    ///   in the arena until the caller releases them.
     @discardableResult
     func callAsFunction(_ image: [UInt8], keepingFrom first: Int? = nil, to y: TensorView, in work: Workspace)
-        -> [TensorView]
+        -> TensorView
     {
-        let kept = ((first ?? blocks.count + 1)..<blocks.count + 1).map { _ in work.reserve(y.shape) }
-        work.arena.scoped {
-            let working = work.reserve(y.shape)
-            /// The input of a block, or of the final norm.
-            func state(_ index: Int) -> TensorView {
-                if let first, index >= first { kept[index - first] } else { working }
-            }
-            work.arena.scoped {
-                let pixels = work.arena.reserve(Shape(size, size, 3), .uint8)
-                work.arena.write(image.span, to: pixels)
-                work.observe("pixels_u8", pixels)
-                let normalized = work.reserve(Shape(3, size, size))
-                work.kernels.normalizePixels(pixels, mean: mean, std: std, to: normalized, in: work.arena)
-                work.observe("pixels", normalized)
-                embedding(normalized, to: state(0), in: work)
-            }
-            for (index, block) in blocks.enumerated() {
-                block(state(index), to: state(index + 1), in: work)
-                work.observe("visual_encoder.blocks.\(index)", state(index + 1))
-            }
-            norm(state(blocks.count), to: y, in: work)
+        let kept = work.reserve(Shape(blocks.count + 1 - (first ?? blocks.count + 1), tokens, width))
+        /// The input of a block, or of the final norm. What is not kept has its place in the result.
+        func state(_ index: Int) -> TensorView {
+            if let first, index >= first { kept.matrix(index - first) } else { y }
         }
+        work.arena.scoped {
+            let pixels = work.arena.reserve(Shape(size, size, 3), .uint8)
+            work.arena.write(image.span, to: pixels)
+            work.observe("pixels_u8", pixels)
+            let normalized = work.reserve(Shape(3, size, size))
+            work.kernels.normalizePixels(pixels, mean: mean, std: std, to: normalized, in: work.arena)
+            work.observe("pixels", normalized)
+            embedding(normalized, to: state(0), in: work)
+        }
+        for index in blocks.indices {
+            blocks[index](state(index), to: state(index + 1), in: work)
+            work.observe("visual_encoder.blocks.\(index)", state(index + 1))
+        }
+        norm(state(blocks.count), to: y, in: work)
         work.observe("image_tokens", y)
         return kept
     }

@@ -22,6 +22,24 @@ public func readFile(_ path: String, limit: Int) throws(FileError) -> [UInt8] {
     return bytes
 }
 
+/// What tells whether a file has been replaced or written to.
+public struct FileStamp: Sendable, Equatable {
+    private let device, node: UInt
+    private let size: Int
+    private let seconds, nanoseconds: Int
+
+    /// The file's present stamp; nil where there is no regular file of this path.
+    public init?(path: String) {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        device = UInt(status.st_dev)
+        node = UInt(status.st_ino)
+        size = Int(status.st_size)
+        seconds = status.st_mtim.tv_sec
+        nanoseconds = status.st_mtim.tv_nsec
+    }
+}
+
 /// The regular files in a folder (a link to a file counts), as paths relative to it, in the order of their bytes.
 ///
 /// - Parameter recursively: Whether folders inside are searched too; links to folders are not followed.

@@ -55,7 +55,7 @@ enum System {
             initialized = max(0, result)
         }
         guard result >= 0 else { throw readError(path) }
-        bytes += chunk
+        if bytes.isEmpty { bytes = chunk } else { bytes += chunk }
         return result
     }
 

@@ -19,7 +19,7 @@ public enum Activation: Sendable {
 }
 
 /// Rows of activations as uint8, each with its own scale and zero point: a value is `(q - zeroPoint) * scale`.
-public struct QuantizedRows: Sendable {
+public struct QuantizedRows: Sendable, BitwiseCopyable {
     /// uint8 `[M, paddedDepth]`; columns past `depth` hold 0 and meet zero weights.
     public let values: TensorView
     /// float32 `[M]`.

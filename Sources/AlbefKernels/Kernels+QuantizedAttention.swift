@@ -3,7 +3,7 @@ import CAlbefKernels
 
 /// Keys and values of one sequence of tokens (an image's) as int8, ready for ``Kernels/attention(_:_:heads:to:in:)``; made
 /// once and met by the queries of any number of texts. The layout is drawn in `alb_attention_s8.h`.
-public struct QuantizedKeysValues: Sendable, Equatable {
+public struct QuantizedKeysValues: Sendable, Equatable, BitwiseCopyable {
     /// Number of heads.
     public let heads: Int
     /// Tokens (S).

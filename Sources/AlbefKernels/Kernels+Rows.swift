@@ -161,9 +161,10 @@ extension Kernels {
         precondition(ends.type == .int32 && ends.isDense && ends.shape.count == count)
         if arena.isPlanning { return }
         var start = 0
-        for end in arena.read(ends, as: Int32.self) {
+        for row in 0..<count {
+            let end = Int(arena.element(row, of: ends, as: Int32.self))
             precondition(end >= start, "ends must ascend")
-            start = Int(end)
+            start = end
         }
         precondition(start == last, "the ends do not cover the ids")
     }

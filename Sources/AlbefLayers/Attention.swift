@@ -62,7 +62,7 @@ struct AttentionBlock: Sendable {
 }
 
 /// What a forward pass through an attention block leaves for the gradient.
-public struct AttentionRecord {
+public struct AttentionRecord: BitwiseCopyable {
     /// `[rows, width]`.
     public let queries: TensorView
     /// `[tokens, width]`.
@@ -107,7 +107,8 @@ public struct SelfAttention: Sendable {
                 let k = record?.keys ?? work.reserve(x.shape)
                 let v = record?.values ?? work.reserve(x.shape)
                 block.project(x, queries: q, keys: k, values: v, in: work)
-                for rows in sequences {
+                for index in sequences.indices {
+                    let rows = sequences[index]
                     work.kernels.attention(
                         q.rows(rows), k.rows(rows), v.rows(rows), heads: block.heads, causal: causal,
                         probabilities: record?.probabilities, to: context.rows(rows), in: work.arena)
@@ -140,7 +141,8 @@ public struct SelfAttention: Sendable {
                     block.key(shared, to: k, in: work)
                     block.value(shared, to: v, in: work)
                 }
-                for (index, rows) in sequences.enumerated() {
+                for index in sequences.indices {
+                    let rows = sequences[index]
                     work.kernels.attention(
                         q.rows(index..<index + 1), k.rows(rows), v.rows(rows), heads: block.heads,
                         probabilities: record?.probabilities, to: context.rows(index..<index + 1), in: work.arena)

@@ -2,7 +2,7 @@ import AlbefKernels
 import AlbefTensor
 
 /// What the rows of a text attend to in a cross-attention.
-public enum CrossSource {
+public enum CrossSource: BitwiseCopyable {
     /// Keys and values that the layer projected from the other sequence.
     case projected(KeysValues)
     /// The tokens of the other sequence themselves, as keys and values of one head of their width: the projection of the keys
@@ -11,7 +11,7 @@ public enum CrossSource {
 }
 
 /// The tokens of a picture in the forms in which cross-attentions read them; made once for all layers and texts.
-public struct ImageTokens {
+public struct ImageTokens: BitwiseCopyable {
     /// For layers that project them to keys and values; nil where no text needs that.
     public let rows: SharedRows?
     /// For layers that absorb their projections; nil where no text's layers do.
@@ -20,6 +20,22 @@ public struct ImageTokens {
     public init(rows: SharedRows?, quantized: QuantizedKeysValues?) {
         self.rows = rows
         self.quantized = quantized
+    }
+}
+
+/// Neighbouring rows and what they attend to.
+public struct CrossPart: BitwiseCopyable {
+    private let first: Int
+    fileprivate var past: Int
+    /// Of all of these rows.
+    public let source: CrossSource
+
+    /// Of some matrix.
+    public var rows: Range<Int> { first..<past }
+
+    public init(rows: Range<Int>, source: CrossSource) {
+        (first, past) = (rows.lowerBound, rows.upperBound)
+        self.source = source
     }
 }
 
@@ -55,7 +71,7 @@ extension CrossAttention {
     ///   - record: Filled where given (its keys and values are there already); the bytes of `y` stay the same.
     ///   - y: `[rows, width]`, not `x`.
     public func callAsFunction(
-        _ x: TensorView, parts: [(rows: Range<Int>, source: CrossSource)], record: AttentionRecord? = nil,
+        _ x: TensorView, parts: some IndexedValues<CrossPart>, record: AttentionRecord? = nil,
         to y: TensorView, in work: Workspace
     ) {
         work.arena.scoped {
@@ -63,7 +79,9 @@ extension CrossAttention {
             work.arena.scoped {
                 let q = record?.queries ?? work.reserve(x.shape)
                 block.query(x, to: q, in: work)
-                for part in merged(parts) {
+                let parts = merged(parts, in: work.arena)
+                for index in 0..<parts.count {
+                    let part = parts[index]
                     switch part.source {
                     case .projected(let source):
                         source.attend(q.rows(part.rows), heads: block.heads, to: context.rows(part.rows), in: work)
@@ -78,17 +96,21 @@ extension CrossAttention {
     }
 
     /// Joins neighbours that attend to the same tokens.
-    private func merged(_ parts: [(rows: Range<Int>, source: CrossSource)]) -> [(rows: Range<Int>, source: CrossSource)] {
-        var result: [(rows: Range<Int>, source: CrossSource)] = []
-        for part in parts {
-            if let last = result.last, case .absorbed(let before) = last.source, case .absorbed(let tokens) = part.source,
-                before == tokens, last.rows.upperBound == part.rows.lowerBound,
-                last.rows.count + part.rows.count <= CrossAttention.absorbedRows
-            {
-                result[result.count - 1].rows = last.rows.lowerBound..<part.rows.upperBound
-            } else {
-                result.append(part)
+    private func merged(_ parts: some IndexedValues<CrossPart>, in arena: Arena) -> ArenaList<CrossPart> {
+        var result: ArenaList<CrossPart> = arena.list(capacity: parts.count)
+        for index in 0..<parts.count {
+            let part = parts[index]
+            if result.count > 0, case .absorbed(let tokens) = part.source {
+                var last = result[result.count - 1]
+                if case .absorbed(let before) = last.source, before == tokens, last.rows.upperBound == part.rows.lowerBound,
+                    last.rows.count + part.rows.count <= CrossAttention.absorbedRows
+                {
+                    last.past = part.rows.upperBound
+                    result[result.count - 1] = last
+                    continue
+                }
             }
+            result.append(part)
         }
         return result
     }

@@ -59,13 +59,15 @@ public struct EncoderLayer: Sendable {
     ///   - record: Filled where given (one text only); the bytes of `y` stay the same.
     ///   - y: `[rows, width]`; may be `x`.
     public func callAsFunction(
-        _ x: TensorView, sequences: [Range<Int>], sources: [CrossSource] = [], record: Record? = nil, to y: TensorView,
-        in work: Workspace
+        _ x: TensorView, sequences: [Range<Int>], sources: some IndexedValues<CrossSource> = [CrossSource](),
+        record: Record? = nil, to y: TensorView, in work: Workspace
     ) {
         work.arena.scoped {
             let own = work.reserve(x.shape)
             selfAttention(x, sequences: sequences, record: record?.selfAttention, to: own, in: work)
-            finish(own, parts: zip(sequences, sources).map { ($0, $1) }, record: record, to: y, in: work)
+            var parts: ArenaList<CrossPart> = work.arena.list(capacity: sources.count)
+            for text in 0..<sources.count { parts.append(CrossPart(rows: sequences[text], source: sources[text])) }
+            finish(own, parts: parts, record: record, to: y, in: work)
         }
     }
 
@@ -78,19 +80,20 @@ public struct EncoderLayer: Sendable {
     ///   - record: Filled where given (one text only); the bytes of `y` stay the same.
     ///   - y: `[texts, width]`, not `x`.
     public func firstRows(
-        _ x: TensorView, sequences: [Range<Int>], sources: [CrossSource] = [], record: Record? = nil, to y: TensorView,
-        in work: Workspace
+        _ x: TensorView, sequences: [Range<Int>], sources: some IndexedValues<CrossSource> = [CrossSource](),
+        record: Record? = nil, to y: TensorView, in work: Workspace
     ) {
         work.arena.scoped {
             let firsts = work.reserve(y.shape)
             let own = work.reserve(y.shape)
-            for (index, rows) in sequences.enumerated() {
-                work.arena.copy(x.rows(rows.lowerBound..<rows.lowerBound + 1), to: firsts.rows(index..<index + 1))
+            for text in sequences.indices {
+                let first = sequences[text].lowerBound
+                work.arena.copy(x.rows(first..<first + 1), to: firsts.rows(text..<text + 1))
             }
-            selfAttention(
-                x, sequences: sequences, firsts: firsts, record: record?.selfAttention, to: own, in: work)
-            finish(
-                own, parts: sources.enumerated().map { ($0..<$0 + 1, $1) }, record: record, to: y, in: work)
+            selfAttention(x, sequences: sequences, firsts: firsts, record: record?.selfAttention, to: own, in: work)
+            var parts: ArenaList<CrossPart> = work.arena.list(capacity: sources.count)
+            for text in 0..<sources.count { parts.append(CrossPart(rows: text..<text + 1, source: sources[text])) }
+            finish(own, parts: parts, record: record, to: y, in: work)
         }
     }
 
@@ -98,8 +101,7 @@ public struct EncoderLayer: Sendable {
     ///
     /// - Parameter parts: Rows and what they look at; empty for a layer without cross-attention.
     func finish(
-        _ own: TensorView, parts: [(rows: Range<Int>, source: CrossSource)], record: Record?, to y: TensorView,
-        in work: Workspace
+        _ own: TensorView, parts: ArenaList<CrossPart>, record: Record?, to y: TensorView, in work: Workspace
     ) {
         work.arena.scoped {
             if let crossAttention, !parts.isEmpty {
@@ -113,7 +115,7 @@ public struct EncoderLayer: Sendable {
     }
 
     /// What a forward pass of one text leaves for the gradient.
-    public struct Record {
+    public struct Record: BitwiseCopyable {
         /// Of the self-attention.
         public let selfAttention: AttentionRecord
         /// Of the cross-attention, in layers that have one.

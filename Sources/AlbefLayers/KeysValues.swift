@@ -11,7 +11,7 @@ public enum AttentionArithmetic: Sendable {
 }
 
 /// Projected keys and values of one sequence, for any number of queries.
-public struct KeysValues {
+public struct KeysValues: BitwiseCopyable {
     /// Float32 `[tokens, width]`, head after head within a row.
     public let keys: TensorView
     /// Float32 `[tokens, width]`.

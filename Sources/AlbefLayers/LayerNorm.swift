@@ -42,7 +42,7 @@ public struct LayerNorm: Sendable {
     }
 
     /// What a forward pass leaves for the gradient.
-    public struct Record {
+    public struct Record: BitwiseCopyable {
         /// `[rows, width]`: the rows before scale and shift.
         public let normalized: TensorView
         /// `[rows]`: `1 / sqrt(var + epsilon)`.

@@ -95,15 +95,15 @@ public struct Linear: Sendable {
 /// Rows that several projections read, with their quantisation made once where a projection has int8 weights.
 ///
 /// A projection gives the same bytes for shared rows as for the plain ones.
-public struct SharedRows {
+public struct SharedRows: BitwiseCopyable {
     /// Float32 `[rows, width]`.
     public let rows: TensorView
     /// The same rows as the int8 product reads them; nil when no projection needs them.
     public let quantized: QuantizedRows?
 
-    /// Quantises `rows` (into the arena, until the caller releases it) if any of `layers` has int8 weights.
-    public init(_ rows: TensorView, for layers: Linear..., in work: Workspace) {
-        self.init(rows, quantizing: layers.contains(where: \.isInt8), in: work)
+    /// Quantises `rows` (into the arena, until the caller releases it) if any of the layers has int8 weights.
+    public init(_ rows: TensorView, for first: Linear, _ second: Linear? = nil, _ third: Linear? = nil, in work: Workspace) {
+        self.init(rows, quantizing: first.isInt8 || second?.isInt8 == true || third?.isInt8 == true, in: work)
     }
 
     /// Quantises `rows` if `quantizing`.

@@ -83,7 +83,7 @@ public struct FeedForward: Sendable {
     }
 
     /// What a forward pass leaves for the gradient.
-    public struct Record {
+    public struct Record: BitwiseCopyable {
         /// `[rows, hidden]`: the first layer's output before the GELU.
         public let preactivation: TensorView
         /// Of the block's LayerNorm.

@@ -100,8 +100,7 @@ extension VisionBlock {
             let p = work.reserve(Shape(1, u.rows, tokens))
             let dS = work.reserve(Shape(1, u.rows, tokens))
             let unused = work.reserve(Shape(u.rows, width))
-            let zeros = [Float](repeating: 0, count: joint.columns)
-            for row in u.rows..<tokens { work.arena.write(zeros.span, to: joint.rows(row..<row + 1)) }
+            work.arena.clear(joint.rows(u.rows..<tokens))
             for head in 0..<heads {
                 let columns = head * width..<(head + 1) * width
                 let (q, k, v) = queriesKeysValues(of: record.joint, columns: columns)

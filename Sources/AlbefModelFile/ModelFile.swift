@@ -76,6 +76,8 @@ public final class ModelFile: Sendable {
         weightsOffset = weights.offset
         replacements = [:]
         for tensor in self.tensors { try checkSmallBlocks(tensor) }
+        // The system maps the surroundings of every page that was touched, weights that a task may never read among them.
+        file.releasePages()
     }
 
     private init(_ other: ModelFile, _ replacements: [String: PackedMatrix]) {

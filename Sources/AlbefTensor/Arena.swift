@@ -16,6 +16,7 @@
     public private(set) var used = 0
     /// The most bytes reserved at one time so far.
     public private(set) var peak = 0
+    private let lists = ListMemory()
 
     /// An arena without memory that only counts.
     public static func planning() -> Arena { unsafe Arena(base: nil, capacity: Int.max) }
@@ -50,15 +51,24 @@
     }
 
     /// How much is reserved at a moment; see ``release(to:)``.
-    public struct Mark: Sendable { fileprivate let used: Int }
+    public struct Mark {
+        fileprivate let used: Int
+        fileprivate let lists: ListMemory.Place
+    }
 
     /// Remembers how much is reserved now.
-    public func mark() -> Mark { Mark(used: used) }
+    public func mark() -> Mark { Mark(used: used, lists: lists.place) }
 
     /// Gives back everything reserved since `mark`.
     public func release(to mark: Mark) {
         precondition(mark.used <= used)
         used = mark.used
+        lists.release(to: mark.lists)
+    }
+
+    /// Takes room for a list of at most `capacity` elements.
+    public func list<Element: BitwiseCopyable>(of type: Element.Type = Element.self, capacity: Int) -> ArenaList<Element> {
+        ArenaList(lists, capacity: capacity)
     }
 
     /// Runs `body` and gives back what it reserved.
@@ -82,6 +92,24 @@
         unsafe values.withUnsafeBytes { source in
             guard let start = source.baseAddress else { return }
             unsafe pointer(to: view).copyMemory(from: start, byteCount: source.count)
+        }
+    }
+
+    /// Sets one element of a dense tensor. Does nothing while planning.
+    public func set<Element: ArenaElement>(_ index: Int, of view: TensorView, to value: Element) {
+        precondition(view.type == Element.elementType && view.isDense && index >= 0 && index < view.shape.count)
+        if isPlanning { return }
+        unsafe pointer(to: view).assumingMemoryBound(to: Element.self)[index] = value
+    }
+
+    /// Sets every element to zero; there may be gaps between rows. Does nothing while planning.
+    public func clear(_ view: TensorView) {
+        if isPlanning { return }
+        let start = unsafe pointer(to: view)
+        for row in 0..<view.rows {
+            // Safe: the row lies inside of the view. A zero of every type is bytes of zeros.
+            unsafe (start + row * view.rowStride * view.type.byteWidth).initializeMemory(
+                as: UInt8.self, repeating: 0, count: view.columns * view.type.byteWidth)
         }
     }
 

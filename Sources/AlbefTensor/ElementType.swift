@@ -1,5 +1,5 @@
 /// The type of a tensor's elements. Raw values are those of the model file's tensor table.
-public enum ElementType: UInt32, Sendable {
+public enum ElementType: UInt32, Sendable, BitwiseCopyable {
     case float32 = 0
     case int32 = 1
     case uint8 = 2

@@ -1,5 +1,5 @@
 /// The dimensions of a tensor, outermost first; at most four, stored in line, so that making one allocates nothing.
-public struct Shape: Sendable, Equatable, CustomStringConvertible {
+public struct Shape: Sendable, Equatable, BitwiseCopyable, CustomStringConvertible {
     /// The greatest number of dimensions.
     public static let maximumRank = 4
 

@@ -1,5 +1,5 @@
 /// Where a tensor lies in an ``Arena``: a plain value that holds no memory. Spans and pointers are made from it per call.
-public struct TensorView: Sendable, Equatable {
+public struct TensorView: Sendable, Equatable, BitwiseCopyable {
     /// Bytes from the start of the arena to the first element.
     public let offset: Int
     /// Dimensions, outermost first.
@@ -38,6 +38,13 @@ public struct TensorView: Sendable, Equatable {
         return TensorView(
             offset: offset + range.lowerBound * rowStride * type.byteWidth, shape: Shape(range.count, columns), type: type,
             rowStride: rowStride)
+    }
+
+    /// One matrix of a stack of them, `[count, rows, columns]`.
+    public func matrix(_ index: Int) -> TensorView {
+        precondition(shape.rank == 3 && index >= 0 && index < shape[0])
+        let size = shape[1] * shape[2]
+        return TensorView(offset: offset + index * size * type.byteWidth, shape: Shape(shape[1], shape[2]), type: type)
     }
 
     /// Some columns of a matrix, for example the keys among the outputs of a fused query-key-value projection.

@@ -35,6 +35,8 @@ struct CommandAnswer {
 /// A session and what the last requests left for the next ones. It changes how fast an answer comes, never the answer.
 final class AnsweringContext {
     let session: Session
+    /// Encoded files, for a process that answers more than one request.
+    private var files: EncodedFiles?
     private var recent: [Encoded] = []
     private var ownAnswers: AnswerList?
 
@@ -46,11 +48,17 @@ final class AnsweringContext {
     /// Pictures that stay encoded: as many as one request compares.
     private static let keptPictures = 2
 
-    init(_ session: Session) { self.session = session }
+    /// - Parameter keepsFiles: Whether files are to be kept encoded for later requests.
+    init(_ session: Session, keepsFiles: Bool = false) {
+        self.session = session
+        files = keepsFiles ? EncodedFiles() : nil
+    }
 
     /// A picture encoded, or its encoding from before: that depends on nothing but the pixels at the model's size.
-    func encode(_ picture: Picture) throws -> EncodedImage {
-        let prepared = try session.prepare(picture)
+    ///
+    /// - Parameter picture: Evaluated here, so that its pixels are given back before the model is run.
+    func encode(_ picture: @autoclosure () throws -> Picture) throws -> EncodedImage {
+        let prepared = try session.prepare(picture())
         if let place = recent.firstIndex(where: { $0.pixels == prepared.pixels }) {
             recent.append(recent.remove(at: place))
         } else {
@@ -58,6 +66,25 @@ final class AnsweringContext {
         }
         if recent.count > AnsweringContext.keptPictures { recent.removeFirst() }
         return recent[recent.count - 1].image
+    }
+
+    /// What is known of a picture's file from before.
+    func known(_ path: String, _ limit: PictureLimit) -> EncodedFiles.Known? {
+        files?.known(path, maxPixels: limit.maxPixels)
+    }
+
+    /// A picture's file encoded, and kept for later requests.
+    func encode(file path: String, _ limit: PictureLimit) throws -> EncodedImage {
+        let stamp = files == nil ? nil : FileStamp(path: path)
+        var area = 0
+        func prepare() throws -> PreparedImage {
+            let picture = try limit.decode(path)
+            area = picture.width * picture.height
+            return try session.prepare(picture)
+        }
+        let image = try session.encode(prepare())
+        if let stamp { files?.keep(image, of: path, stamp: stamp, area: area) }
+        return image
     }
 
     /// The candidates of a JSON file, or the model's own, which are tokenised once.

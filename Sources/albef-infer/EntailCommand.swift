@@ -17,8 +17,7 @@ struct EntailCommand: AnsweringCommand {
     func answer(in context: AnsweringContext) throws -> CommandAnswer {
         let session = context.session
         let text = try common.prepare(text, for: .caption, model: session.model)
-        let picture = try limit.decode(image)
-        return try CommandAnswer(session.entail(context.encode(picture), session.encode(text)))
+        return try CommandAnswer(session.entail(context.encode(limit.decode(image)), session.encode(text)))
     }
 }
 

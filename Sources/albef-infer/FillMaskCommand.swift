@@ -25,8 +25,7 @@ struct FillMaskCommand: AnsweringCommand {
         let session = context.session
         try context.require(.maskedLanguage)
         let text = try common.prepare(text, for: .masked, model: session.model)
-        let picture = try limit.decode(image)
-        let masks = try session.fillMasks(context.encode(picture), session.encode(text), top: top)
+        let masks = try session.fillMasks(context.encode(limit.decode(image)), session.encode(text), top: top)
         return CommandAnswer(
             [
                 "masks": .array(

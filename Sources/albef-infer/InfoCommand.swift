@@ -20,6 +20,7 @@ struct InfoCommand: ParsableCommand {
         let file = session.model.file
         if checkSums { try file.verifySums() }
         let variants = session.kernels.variants()
+        let planned = try session.plannedTasks()
         var members = [
             JSONMember("model", .string(file.path)), JSONMember("format", .string(file.formatVersion)),
             JSONMember("task", .string(file.task.rawValue)), JSONMember("precision", .string(file.precision.rawValue)),
@@ -45,6 +46,8 @@ struct InfoCommand: ParsableCommand {
             JSONMember("isa", .string(session.kernels.isa.rawValue)), JSONMember("threads", JSONValue(session.kernels.threads)),
             JSONMember("kernels", .object(variants.map { JSONMember($0.operation, .string($0.variant)) })),
             JSONMember("session_bytes", JSONValue(session.plannedBytes)),
+            JSONMember(
+                "task_bytes", .object(planned.map { JSONMember($0.task.rawValue, JSONValue($0.bytes)) })),
         ]
         if tensors {
             members.append(
@@ -58,14 +61,14 @@ struct InfoCommand: ParsableCommand {
                             ]
                         })))
         }
-        try common.show(.object(members), description(session))
+        try common.show(.object(members), description(session, planned))
     }
 
     private func heads(_ model: Model) -> [String] {
         Head.allCases.filter(model.heads.contains).map { "\($0.rawValue)" }
     }
 
-    private func description(_ session: Session) -> String {
+    private func description(_ session: Session, _ planned: [(task: PlannedTask, bytes: Int)]) -> String {
         let file = session.model.file
         let shape = file.configuration
         let pictures = session.model.picturesPerText == 1 ? "" : " with \(session.model.picturesPerText) pictures in turn"
@@ -85,7 +88,9 @@ struct InfoCommand: ParsableCommand {
             "arithmetic   revision \(Arithmetic.revision)",
             "sections     "
                 + file.sections.map { "\($0.name) \(megabytes($0.storedSize))" }.joined(separator: ", "),
-            "runs with    \(session.kernels.isa.rawValue), \(session.kernels.threads) threads; activations \(megabytes(session.plannedBytes))",
+            "runs with    \(session.kernels.isa.rawValue), \(session.kernels.threads) threads",
+            "activations  \(megabytes(session.plannedBytes)) at most for texts of \(session.textLimit) tokens: "
+                + planned.map { "\($0.task.rawValue) \(megabytes($0.bytes))" }.joined(separator: ", "),
         ]
         for report in session.kernels.variants() {
             lines.append("  " + left(report.operation, 24) + report.variant)

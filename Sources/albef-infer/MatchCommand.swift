@@ -17,8 +17,7 @@ struct MatchCommand: AnsweringCommand {
     func answer(in context: AnsweringContext) throws -> CommandAnswer {
         let session = context.session
         let text = try common.prepare(text, for: .retrieval, model: session.model)
-        let picture = try limit.decode(image)
-        let match = try session.match(context.encode(picture), session.encode(text))
+        let match = try session.match(context.encode(limit.decode(image)), session.encode(text))
         return CommandAnswer(
             [
                 "similarity": match.similarity.map { JSONValue($0) } ?? .null, "match": JSONValue(match.match),

@@ -19,8 +19,8 @@ struct ReasonCommand: AnsweringCommand {
     func answer(in context: AnsweringContext) throws -> CommandAnswer {
         let session = context.session
         let text = try common.prepare(text, for: .caption, model: session.model)
-        let pictures = try (limit.decode(left), limit.decode(right))
         return try CommandAnswer(
-            session.reason(context.encode(pictures.0), context.encode(pictures.1), session.encode(text)))
+            session.reason(
+                context.encode(limit.decode(left)), context.encode(limit.decode(right)), session.encode(text)))
     }
 }

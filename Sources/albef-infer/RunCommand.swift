@@ -21,7 +21,7 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        let context = try AnsweringContext(common.session())
+        let context = try AnsweringContext(common.session(), keepsFiles: true)
         var lines = LineReader.standardInput(limit: RunCommand.lineLimit)
         while let line = try lines.next() {
             guard let response = response(to: line, context) else { continue }

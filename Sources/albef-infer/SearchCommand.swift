@@ -60,15 +60,25 @@ struct SearchCommand: AnsweringCommand {
         if let text {
             let query = try session.encode(common.prepare(text, for: .retrieval, model: session.model))
             var search = try PictureSearch(query, rerank: rerank ?? PictureSearch.defaultRerank, session: session)
-            let readable = try encodeAll(paths, session) { try search.add($0) }
-            return results(try search.ranking(), "image", "picture", readable)
+            let readable = try eachReadable(paths) { path in
+                let known = context.known(path, limit)
+                if let known, known.image == nil {
+                    try search.add(feature: known.feature)
+                } else {
+                    try search.add(known?.image ?? context.encode(file: path, limit))
+                }
+            }
+            let ranking = try search.ranking { try context.encode(file: readable[$0], limit) }
+            return results(ranking, "image", "picture", readable)
         }
         let query = try context.encode(limit.decode(image ?? ""))
         guard let feature = query.feature else {
             throw AlbefError.missingHead(path: common.model, head: .contrastive, tensor: Head.contrastive.keyTensor)
         }
         var features: [[Float]] = []
-        let readable = try encodeAll(paths, session) { features.append($0.feature ?? []) }
+        let readable = try eachReadable(paths) { path in
+            features.append(try context.known(path, limit)?.feature ?? context.encode(file: path, limit).feature ?? [])
+        }
         return results(try session.rank(features, like: feature), "image", "picture", readable)
     }
 
@@ -118,24 +128,21 @@ struct SearchCommand: AnsweringCommand {
         return paths.map { folder.hasSuffix("/") ? folder + $0 : folder + "/" + $0 }
     }
 
-    /// Encodes every picture that can be read; the others are named on standard error.
+    /// Uses every picture that can be read; the others are named on standard error.
     ///
     /// - Returns: The paths of those that were.
-    private func encodeAll(_ paths: [String], _ session: Session, _ use: (EncodedImage) throws -> Void) throws -> [String] {
+    private func eachReadable(_ paths: [String], _ use: (String) throws -> Void) throws -> [String] {
         let showsProgress = !common.quiet && !common.json && StandardStreams.errorIsTerminal
         var readable: [String] = []
         for (number, path) in paths.enumerated() {
             if showsProgress { StandardStreams.reportProgress("\(number + 1) of \(paths.count) pictures") }
-            let picture: Picture
             do {
-                picture = try limit.decode(path)
+                try use(path)
+                readable.append(path)
             } catch let error as ImageError {
                 if showsProgress { StandardStreams.reportProgress("") }
                 StandardStreams.reportLine("albef-infer: skipped: \(error)")
-                continue
             }
-            try use(session.encode(picture))
-            readable.append(path)
         }
         if showsProgress { StandardStreams.reportProgress("") }
         return readable

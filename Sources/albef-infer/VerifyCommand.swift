@@ -19,6 +19,9 @@ struct VerifyCommand: ParsableCommand {
     var record = false
     @Flag(help: "Fail also where no digest is recorded.")
     var requireExact = false
+    @Flag(
+        help: "Compute all cases also with every instruction set of this processor and 1 to 16 threads: the bytes must be the same.")
+    var everySetting = false
 
     func validate() throws {
         if record && requireExact { throw ValidationError("Give --record or --require-exact, not both.") }
@@ -44,12 +47,51 @@ struct VerifyCommand: ParsableCommand {
             recorded.record(result.digests, model: session.model.file.digest)
             try recorded.write(to: path)
         }
-        let passed = result.passed && !(requireExact && result.notRecorded > 0)
-        try common.show(json(result, passed), description(result, session, golden, passed))
+        let settings = everySetting ? try compareSettings(result, session.model, golden) : []
+        let passed =
+            result.passed && !(requireExact && result.notRecorded > 0) && settings.allSatisfy(\.different.isEmpty)
+        try common.show(json(result, settings, passed), description(result, settings, session, golden, passed))
         if !passed { throw ExitCode(1) }
     }
 
-    private func json(_ result: Verification, _ passed: Bool) -> JSONValue {
+    /// How all cases were computed once more, and what came out otherwise.
+    private struct Setting {
+        let isa: ISA
+        let threads: Int
+        /// Names (`case/tensor`), sorted.
+        let different: [String]
+    }
+
+    /// Threads that every instruction set is run with.
+    private static let threadCounts = [1, 2, 3, 5, 8, 16]
+    /// Threads for the scalar kernels, which take ten times as long.
+    private static let scalarThreadCounts = [1, 3, 16]
+
+    private func compareSettings(_ result: Verification, _ model: Model, _ golden: GoldenSet) throws -> [Setting] {
+        var settings: [Setting] = []
+        for isa in ISA.supported {
+            for threads in isa == .scalar ? VerifyCommand.scalarThreadCounts : VerifyCommand.threadCounts {
+                let session = try Session(model: model, kernels: Kernels(isa: isa, threads: threads))
+                let digests = try session.digests(of: golden)
+                let different = result.digests.filter { digests[$0.key] != $0.value }.keys.sorted()
+                settings.append(Setting(isa: isa, threads: threads, different: different))
+            }
+        }
+        return settings
+    }
+
+    private func json(_ result: Verification, _ settings: [Setting], _ passed: Bool) -> JSONValue {
+        let compared = settings.map { setting in
+            [
+                "isa": .string(setting.isa.rawValue), "threads": JSONValue(setting.threads),
+                "different": JSONValue(setting.different.count),
+            ] as JSONValue
+        }
+        let members = everySetting ? [JSONMember("settings", .array(compared))] : []
+        return .object((stages(result).members ?? []) + members + [JSONMember("passed", .bool(passed))])
+    }
+
+    private func stages(_ result: Verification) -> JSONValue {
         [
             "stages": .array(
                 result.rows.map { row in
@@ -63,11 +105,13 @@ struct VerifyCommand: ParsableCommand {
             "exact": [
                 "equal": JSONValue(result.equal), "different": JSONValue(result.different),
                 "not_recorded": JSONValue(result.notRecorded),
-            ], "passed": .bool(passed),
+            ],
         ]
     }
 
-    private func description(_ result: Verification, _ session: Session, _ golden: GoldenSet, _ passed: Bool) -> String {
+    private func description(
+        _ result: Verification, _ settings: [Setting], _ session: Session, _ golden: GoldenSet, _ passed: Bool
+    ) -> String {
         var lines = [
             "\(session.model.file.precision.rawValue) on \(session.kernels.isa.rawValue), \(session.kernels.threads) threads, against PyTorch \(golden.versions["torch"] ?? "?")",
             left("stage", 20) + left("measure", 16) + left("over cases", 11) + right("cases", 6) + right("figure", 12)
@@ -84,6 +128,12 @@ struct VerifyCommand: ParsableCommand {
                 ? "recorded \(result.digests.count) digests"
                 : "exact bytes: \(result.equal) equal, \(result.different.count) different, \(result.notRecorded) not recorded")
         lines += result.different.prefix(10).map { "  different: \($0)" }
+        for setting in settings {
+            lines.append(
+                "  " + left(setting.isa.rawValue, 12) + right("\(setting.threads) threads", 11)
+                    + (setting.different.isEmpty ? "  same bytes" : "  \(setting.different.count) tensors differ"))
+            lines += setting.different.prefix(3).map { "    different: \($0)" }
+        }
         lines.append(passed ? "passed" : "FAILED")
         return lines.joined(separator: "\n")
     }

@@ -40,7 +40,7 @@ private struct Fusion {
 
     func attend(_ x: TensorView, _ parts: [(rows: Range<Int>, source: CrossSource)]) -> [Float] {
         let y = bench.work.reserve(x.shape)
-        attention(x, parts: parts, to: y, in: bench.work)
+        attention(x, parts: parts.map { CrossPart(rows: $0.rows, source: $0.source) }, to: y, in: bench.work)
         return bench.read(y)
     }
 }

@@ -163,3 +163,55 @@ struct ConstantTests {
         #expect(int8.channels == 17 && int8.depth == 5 && float.channels == 17 && float.depth == 5)
     }
 }
+
+@Suite("Lists in the arena")
+struct ArenaListTests {
+    private struct Pair: BitwiseCopyable, Equatable {
+        let number: Int
+        let letter: UInt8
+    }
+
+    @Test("a list holds what was added, in planning arenas too", arguments: [true, false])
+    func elements(planning: Bool) {
+        let arena = planning ? Arena.planning() : Arena(capacity: 0)
+        var list = arena.list(of: Pair.self, capacity: 3)
+        #expect(list.isEmpty && list.capacity == 3)
+        for number in 0..<3 { list.append(Pair(number: number, letter: UInt8(number) + 65)) }
+        #expect(list.count == 3 && list[1] == Pair(number: 1, letter: 66))
+        list[1] = Pair(number: 9, letter: 90)
+        list.removeLast(1)
+        list.append(Pair(number: 5, letter: 70))
+        #expect(list.elements.map(\.number) == [0, 9, 5])
+        #expect(arena.used == 0 && arena.peak == 0)
+    }
+
+    @Test("lists do not overlap, and outlive those that were taken behind them", arguments: [1, 100, 5000])
+    func nesting(count: Int) {
+        let arena = Arena(capacity: 0)
+        func filled(_ value: Int) -> ArenaList<Int> {
+            var list: ArenaList<Int> = arena.list(capacity: count)
+            for index in 0..<count { list.append(value + index) }
+            return list
+        }
+        let outer = filled(0)
+        for round in 1..<4 {
+            arena.scoped {
+                let inner = filled(round * 1_000_000), other = filled(-round * 1_000_000)
+                #expect(inner.elements == (0..<count).map { round * 1_000_000 + $0 })
+                #expect(other[0] == -round * 1_000_000)
+            }
+        }
+        #expect(outer.elements == Array(0..<count))
+    }
+
+    @Test("elements are cleared and set one by one, gaps between rows left alone")
+    func clear() {
+        let arena = Arena(capacity: 256)
+        let matrix = arena.reserve(Shape(3, 4))
+        for index in 0..<12 { arena.set(index, of: matrix, to: Float(index + 1)) }
+        arena.clear(matrix.columns(1..<3).rows(1..<3))
+        #expect(arena.read(matrix) as [Float] == [1, 2, 3, 4, 5, 0, 0, 8, 9, 0, 0, 12])
+        let stack = matrix.reshaped(Shape(3, 2, 2))
+        #expect(arena.read(stack.matrix(2)) as [Float] == [9, 0, 0, 12])
+    }
+}

@@ -11,34 +11,41 @@ import Testing
 struct AnswerTreeTests {
     @Test("each beginning is one row, behind its ancestors, and predicts each next token once")
     func shape() {
-        var tree = AnswerTree()
+        let arena = Arena.planning()
+        var tree = AnswerTree(rows: 20, candidates: 7, longest: 6, in: arena)
         // [CLS] is 2, [SEP] 3.
         let candidates: [[Int32]] = [[2, 3], [2, 5, 3], [2, 5, 6, 3], [2, 5, 6, 3], [2, 5, 6, 7, 8, 3], [2, 5, 9, 3], [2, 7, 5, 3]]
         var growths: [Int] = []
-        var edges: [[AnswerTree.Edge]] = []
+        var asked: [Range<Int>] = []
         for candidate in candidates {
             growths.append(tree.growth(candidate))
-            edges.append(tree.add(candidate))
+            asked.append(tree.add(candidate))
         }
         #expect(growths == [0, 1, 1, 0, 2, 1, 2])
-        #expect(tree.ids == [5, 6, 7, 8, 9, 7, 5])
-        #expect(tree.targets == [[3, 6, 9], [3, 7], [8], [3], [3], [5], [3]])
-        #expect(
-            tree.branches == [
-                Branch(ancestors: [], rows: 0..<1), Branch(ancestors: [0..<1], rows: 1..<2),
-                Branch(ancestors: [0..<2], rows: 2..<4), Branch(ancestors: [0..<1], rows: 4..<5),
-                Branch(ancestors: [], rows: 5..<7),
-            ])
-        for (candidate, edges) in zip(candidates, edges) {
-            #expect(edges.map { tree.targets[$0.row][$0.place] } == Array(candidate.dropFirst(2)))
+        #expect(tree.ids.elements == [5, 6, 7, 8, 9, 7, 5])
+        let targets = (0..<7).map { row in tree.targets.elements.filter { $0.row == row }.map(\.token) }
+        #expect(targets == [[3, 6, 9], [3, 7], [8], [3], [3], [5], [3]])
+        #expect((0..<tree.branches.count).map { tree.branches[$0].rows } == [0..<1, 1..<2, 2..<4, 4..<5, 5..<7])
+        #expect((0..<tree.branches.count).map { tree.branches[$0].depth } == [0, 1, 2, 1, 0])
+        #expect(tree.branches.ancestors == [[], [0..<1], [0..<2], [0..<1], []])
+        for (candidate, asked) in zip(candidates, asked) {
+            #expect(asked.map { tree.targets[tree.asked[$0]].token } == Array(candidate.dropFirst(2)))
         }
     }
 
     @Test("ancestors that do not lie together are told as ranges")
     func ranges() {
-        var tree = AnswerTree()
+        let arena = Arena.planning()
+        var tree = AnswerTree(rows: 20, candidates: 3, longest: 5, in: arena)
         for candidate in [[2, 5, 6, 6, 3], [2, 5, 7, 6, 3], [2, 5, 7, 7, 3]] as [[Int32]] { _ = tree.add(candidate) }
-        #expect(tree.branches.map(\.ancestors) == [[], [0..<1], [0..<1, 3..<4]])
+        #expect(tree.branches.ancestors == [[], [0..<1], [0..<1, 3..<4]])
+    }
+}
+
+extension Branches {
+    /// The ancestors of each branch as runs.
+    fileprivate var ancestors: [[Range<Int>]] {
+        (0..<count).map { index in (0..<runs(of: self[index])).map { run($0, of: self[index]) } }
     }
 }
 
@@ -56,12 +63,12 @@ extension Session {
 }
 
 extension ForwardPass {
-    fileprivate func plainScore(_ ids: [Int32], _ source: [KeysValues], _ decoder: AnswerDecoder) -> Float {
+    fileprivate func plainScore(_ ids: [Int32], _ source: ArenaList<KeysValues>, _ decoder: AnswerDecoder) -> Float {
         let rows = ids.count - 1
         let tokens = place(Array(ids.dropLast()), Shape(rows)), targets = place(Array(ids.dropFirst()), Shape(rows))
         let x = work.reserve(Shape(rows, decoder.width))
         decoder.embeddings(tokens, to: x, in: work)
-        for (layer, keysValues) in zip(decoder.layers, source) {
+        for (layer, keysValues) in zip(decoder.layers, source.elements) {
             layer(x, sequences: [0..<rows], sources: [.projected(keysValues)], to: x, in: work)
         }
         let logits = work.reserve(Shape(rows, decoder.vocabulary)), logs = work.reserve(Shape(rows))

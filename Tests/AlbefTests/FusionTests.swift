@@ -20,7 +20,7 @@ struct FusionTests {
             #expect(encoder.absorbedLength(upTo: 96) == 9)
             let counts = try captions.map { try session.model.prepare($0, for: .retrieval).ids.count }
             #expect(counts.contains { $0 <= 9 } && counts.contains { $0 > 9 })
-            #expect(encoder.projects(counts) && !encoder.projects([counts.min() ?? 0]))
+            #expect(counts.contains { encoder.projects(tokens: $0) } && !encoder.projects(tokens: counts.min() ?? 0))
         }
         try withSession(.wide, precision: .float32) { #expect($0.model.text.absorbedLength(upTo: 96) == 0) }
     }
@@ -60,7 +60,7 @@ struct FusionTests {
             let images = try (0..<20).map { try session.tinyImage(seed: UInt64($0)) }
             var search = try PictureSearch(text, rerank: 18, session: session)
             for image in images { try search.add(image) }
-            let ranking = try search.ranking()
+            let ranking = try search.ranking { images[$0] }
             #expect(ranking.prefix(18).allSatisfy { $0.itmLogit != nil } && ranking.suffix(2).allSatisfy { $0.itmLogit == nil })
             for ranked in ranking.prefix(18) {
                 let match = try session.match(images[ranked.index], text)

@@ -141,7 +141,8 @@ struct HeatmapTests {
                 try session.pass { pass throws(AlbefError) in
                     let moved = pass.place(zip(states, direction).map { $0 + step * $1 }, Shape(6, width))
                     let gradient = pass.place([Float](repeating: 0, count: states.count), moved.shape)
-                    let score = try pass.gradient(of: ids, moved, decoder, addingTo: gradient)
+                    let score = try pass.gradient(
+                        of: ids, sequence: [0..<ids.count - 1], moved, decoder, addingTo: gradient)
                     return (score, pass.arena.read(gradient))
                 }
             }

@@ -67,23 +67,6 @@ struct MetricsTests {
         #expect(Box.contains([1, 0, 1, 1], peakOf: map, width: 3))
         #expect(!Box.contains([0, 0, 1, 2], peakOf: map, width: 3))
     }
-
-    @Test(
-        "a control group's quota is rounded up to whole processors",
-        arguments: [
-            ("150000 100000\n", 2), ("100000 100000", 1), ("50000 100000", 1), ("max 100000", nil), ("", nil), ("0 1", nil),
-            ("-1 100000", nil), ("100001 100000", 2), ("100000", nil), ("1 2 3", nil), ("100000 0", nil), ("max max", nil),
-        ] as [(String, Int?)])
-    func quota(text: String, expected: Int?) {
-        #expect(ThreadBudget.parseCPUMax(text) == expected)
-        #expect(ThreadBudget.available() >= 1)
-    }
-
-    @Test("a control group is looked up in all its parents")
-    func ancestors() {
-        #expect(ThreadBudget.ancestors(of: "/a/b") == ["/a/b", "/a", "/"])
-        #expect(ThreadBudget.ancestors(of: "/") == ["/"])
-    }
 }
 
 @Suite("Dataset files")

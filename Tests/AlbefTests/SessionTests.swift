@@ -73,6 +73,18 @@ struct SessionTests {
         }
     }
 
+    @Test("the memory of each task is planned, and the greatest is that of the session", arguments: Precision.allCases)
+    func planOfTasks(precision: Precision) throws {
+        try withSession(precision: precision) { session in
+            let planned = try session.plannedTasks()
+            #expect(planned.map(\.task) == PlannedTask.allCases.filter { $0 != .classify })
+            #expect(planned.map(\.bytes).max() == session.plannedBytes)
+            _ = try session.tinyImage()
+            let image = try #require(planned.first { $0.task == .image })
+            #expect(session.peakBytes == image.bytes)
+        }
+    }
+
     @Test("a longer text than planned grows the arena once", arguments: [1, 8])
     func growth(limit: Int) throws {
         try TinyModel().withFile { path in

@@ -77,9 +77,21 @@ struct TaskTests {
             var images: [EncodedImage] = []
             for seed in [3, 4, 5, 3, 6, 7, 8, 9] as [UInt64] {
                 images.append(try session.tinyImage(seed: seed))
-                try search.add(images[images.count - 1])
+                // A picture whose tokens are at hand, and one whose feature alone is.
+                let image = images[images.count - 1]
+                if seed.isMultiple(of: 2) {
+                    try search.add(image)
+                } else {
+                    try search.add(feature: #require(image.feature))
+                }
             }
-            let ranking = try search.ranking()
+            var encoded: [Int] = []
+            let ranking = try search.ranking { index in
+                encoded.append(index)
+                return images[index]
+            }
+            #expect(encoded.allSatisfy { [0, 2, 3, 5, 7].contains($0) } && Set(encoded).count == encoded.count)
+            #expect(encoded.count == ranking.count { $0.itmLogit != nil && [0, 2, 3, 5, 7].contains($0.index) })
             #expect(ranking.map(\.index).sorted() == Array(0..<8))
             let scored = min(rerank, 8)
             #expect(ranking.prefix(scored).allSatisfy { $0.itmLogit != nil && $0.match != nil })

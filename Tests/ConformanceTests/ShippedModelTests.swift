@@ -71,12 +71,14 @@ struct ShippedModelTests {
         let folder = try TemporaryFolder()
         let session = try Session(model: Model(path: shipped.export(into: folder.path)), kernels: Kernels(threads: 2))
         let recorded = try RecordedDigests(path: shipped.fixtures + "/exact.json")
-        let result = try session.verify(GoldenSet(folder: shipped.fixtures), recorded: recorded)
+        let golden = try GoldenSet(folder: shipped.fixtures)
+        let result = try session.verify(golden, recorded: recorded)
         for row in result.rows {
             #expect(row.passed, "\(row.check.stage), \(row.check.measure): \(row.figure) exceeds \(row.check.limit)")
         }
         #expect(result.rows.count >= 7)
         #expect(result.different.isEmpty && result.notRecorded == 0)
+        try #expect(session.digests(of: golden) == result.digests)
     }
 
     @Test("two exports give the same bytes, whatever the threads", arguments: ShippedModel.all)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -219,3 +220,49 @@ def test_a_full_disk_ends_the_process_with_74() -> None:
 
 def test_a_model_that_cannot_be_opened_ends_the_process_before_any_request(tmp_path: Path) -> None:
     refused(infer("run", "-m", tmp_path / "no.albef"), 66, "no.albef")
+
+
+def test_a_searched_folder_is_encoded_once_and_what_changed_again(tmp_path: Path) -> None:
+    sources = sorted(PICTURE.parent.glob("*.jpg"))[:5]
+    # As long as each other: a JPEG file may have anything behind its end.
+    size = max(source.stat().st_size for source in sources)
+    contents = [source.read_bytes().ljust(size, b"\0") for source in sources]
+    files = [tmp_path / f"{number}.jpg" for number in range(3)]
+    for file, content in zip(files, contents, strict=False):
+        file.write_bytes(content)
+    requests = [
+        {"command": "search", "images": str(tmp_path), "text": "a red circle", "rerank": rerank} for rerank in (0, 2, 3)
+    ] + [{"command": "search", "images": str(tmp_path), "image": str(PICTURE)}]
+    process = start("retrieval")
+
+    def ask() -> list[dict]:
+        got = []
+        for request in requests:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            got.append(json.loads(process.stdout.readline()))
+        return got
+
+    def alone() -> list[dict]:
+        return [{"id": None} | answer("search", "-m", model("retrieval"), *(
+            f"--{key}={value}" for key, value in request.items() if key != "command"
+        )) for request in requests]  # fmt: skip
+
+    first = ask()
+    assert first == alone() and ask() == first
+    # Other content under a new time of change, and a file less.
+    files[0].write_bytes(contents[3])
+    files[1].unlink()
+    second = ask()
+    assert second == alone() and second != first
+    # Other content, but the size and time that were seen: the file counts as the same.
+    stamp = files[0].stat()
+    files[0].write_bytes(contents[4])
+    os.utime(files[0], ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert ask() == second != alone()
+    # A smaller limit of pixels refuses a picture that was read before.
+    process.stdin.write(json.dumps(requests[0] | {"max-pixels": 9}).encode() + b"\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["results"] == []
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
