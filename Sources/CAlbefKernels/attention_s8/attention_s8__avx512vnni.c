@@ -249,11 +249,18 @@ static inline __m512i probabilities(const float *x, __m512 maximum) {
 static inline void softmax_row(const float *x, size_t n, float maximum, uint8_t *p, float *total) {
     const __m512 top = _mm512_set1_ps(maximum);
     __m512i sum = _mm512_setzero_si512();
-    for (size_t j = 0; j < n; j += 64) {
-        const __mmask64 present = n - j >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << (n - j)) - 1;
-        const __m512i bytes = _mm512_maskz_mov_epi8(present, probabilities(x + j, top));
+    size_t j = 0;
+    for (; j + 64 <= n; j += 64) {
+        const __m512i bytes = probabilities(x + j, top);
         sum = _mm512_dpbusd_epi32(sum, bytes, _mm512_set1_epi8(1));
         _mm512_store_si512(p + j, bytes);
+    }
+    for (; j < n; j += 16) {
+        const __m512 e = alb_exp_avx512(_mm512_sub_ps(_mm512_load_ps(x + j), top));
+        const __m512i byte =
+            _mm512_maskz_mov_epi32(alb_mask_avx512(n - j), nearest(_mm512_mul_ps(_mm512_set1_ps(255.0f), e)));
+        sum = _mm512_add_epi32(sum, byte);
+        _mm_store_si128((__m128i *)(p + j), _mm512_cvtepi32_epi8(byte));
     }
     *total = (float)_mm512_reduce_add_epi32(sum);
 }

@@ -36,6 +36,8 @@ static inline __attribute__((always_inline)) void alb_gelu_many_avx512(__m512 *x
     for (int k = 4; k >= 0; k--) {
         const __m512 row = _mm512_loadu_ps(alb_erf_coefficients[k]);
         ALB_EACH p[v] = _mm512_fmadd_ps(p[v], t[v], _mm512_permutexvar_ps(i[v], row));
+        // Keeps the order: the compiler would finish one vector after the other.
+        ALB_EACH __asm__ volatile("" : "+v"(p[v]));
     }
     ALB_EACH p[v] = _mm512_mask_mov_ps(p[v], _mm512_cmp_ps_mask(a[v], _mm512_set1_ps(ALB_ERF_LIMIT), _CMP_GE_OQ), one);
     ALB_EACH p[v] = _mm512_or_ps(_mm512_abs_ps(p[v]), _mm512_and_ps(sign, scaled[v]));
