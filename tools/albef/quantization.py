@@ -76,18 +76,20 @@ def quantized_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.linear(codes, weight_codes) * (scale * weight_scale.t()) + bias
 
 
-def quantized_attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dropout: float = 0.0) -> Tensor:
+def quantized_attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dropout: float = 0.0, factor: float | None = None
+) -> Tensor:
     """``attend`` over image tokens in int8: queries per row, keys per token, values per channel, probabilities of 1/255.
 
-    There is no padding among image tokens, so that a mask is refused.
+    There is no padding among image tokens, so that a mask is refused. ``factor`` of the scores: 1 / sqrt(d) if not given.
     """
     if mask is not None:
         raise ValueError("image tokens are attended to without a mask")
     q_codes, q_scale = row_codes(q)
     k_codes, k_scale = symmetric_codes(k, -1)
     v_codes, v_scale = symmetric_codes(v, -2)
-    factor = (q_scale * k_scale.transpose(-1, -2)) * (1 / math.sqrt(q.shape[-1]))
-    scores = (q_codes @ k_codes.transpose(-1, -2)).float() * factor
+    scales = (q_scale * k_scale.transpose(-1, -2)) * (1 / math.sqrt(q.shape[-1]) if factor is None else factor)
+    scores = (q_codes @ k_codes.transpose(-1, -2)).float() * scales
     weights = (scores - scores.amax(-1, keepdim=True).detach()).exp()
     weights = _Codes.apply(weights, torch.full((1,), 255.0, device=weights.device), None, 0.0, 255.0)
     return (F.dropout(weights, dropout) @ v_codes).float() * v_scale / weights.sum(-1, keepdim=True)
@@ -98,6 +100,37 @@ class QuantizedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return quantized_linear(x, self.weight, self.bias)
+
+
+class QuantizedCrossCore(bert.AttentionCore):
+    """Cross-attention to image tokens as the runtime computes it, projected or absorbed (docs/arithmetic.md), whichever has
+    fewer products. In a batch the longest text decides, in the runtime each its own length."""
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None, rows: Tensor | None) -> Tensor:
+        if self.record or mask is not None or not self._absorbs(x.shape[1], memory.shape[1]):
+            return super().forward(x, memory, mask, rows)
+        q = self._split(self.query(x))
+        batch, heads, tokens, width = q.shape
+        # A float product, with the int8 weights as they are.
+        with torch.autocast(q.device.type, enabled=False):
+            codes, scale = symmetric_codes(self.key.weight, 1)
+            absorbed = torch.einsum("bhtd,hdv->bhtv", q.float(), (codes * scale).view(heads, width, -1))
+        memory = memory if rows is None else memory.index_select(0, rows)
+        queries, memory = absorbed.flatten(1, 2)[:, None], memory[:, None]
+        dropout = self.dropout if self.training else 0.0
+        mixed = quantized_attend(queries, memory, memory, None, dropout, 1 / math.sqrt(width))
+        mixed_codes, mixed_scale = row_codes(mixed.view(batch, heads, tokens, -1))
+        codes, scale = symmetric_codes(self.value.weight, 1)
+        sums = mixed_codes @ codes.view(heads, width, -1).transpose(1, 2)
+        out = sums * (mixed_scale * scale.view(heads, 1, width)) + self.value.bias.view(heads, 1, width)
+        return out.transpose(1, 2).flatten(2)
+
+    def _absorbs(self, tokens: int, image_tokens: int) -> bool:
+        width, image_width = self.key.weight.shape
+        if width // self.heads % 16:
+            return False
+        projected = 2 * image_tokens * image_width * width + 2 * tokens * image_tokens * width
+        return 2 * tokens * image_width * width + 2 * self.heads * tokens * image_tokens * image_width < projected
 
 
 class QuantizedEmbedding(nn.Embedding):
@@ -136,6 +169,8 @@ def prepare_quantization_aware(model: nn.Module) -> int:
             isinstance(module, bert.AttentionCore) and _attends_to_image(name)
         ):
             module.attend = quantized_attend
+            if isinstance(module, bert.AttentionCore):
+                module.__class__ = QuantizedCrossCore
         else:
             continue
         count += 1

@@ -87,7 +87,7 @@ def test_tables_are_rewritten_between_their_markers_and_then_up_to_date(checkout
     assert tables.main([str(checkout)]) == 0
     text = checkout.read_text()
     assert text.startswith("before\n\n<!-- models -->\n| model |") and text.endswith("|\n<!-- /models -->\nafter\n")
-    assert "| [vqa](models/vqa/README.md) | 2.37 M | VQA accuracy | 87.3 | 87.6 |" in text
+    assert "| [vqa](models/vqa/README.md) | 2.63 M | VQA accuracy | 87.3 | 87.6 |" in text
     card = (checkout.parent / "models" / "vqa" / "README.md").read_text()
     assert "| VQA accuracy | 87.3 | 87.6 | `vqa_test.json`, 1,500 cases |" in card and card.endswith("\n\nrest\n")
     assert tables.main([str(checkout), "--check"]) == 0
