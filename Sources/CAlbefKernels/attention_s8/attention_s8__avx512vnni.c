@@ -7,6 +7,7 @@
 
 #include "../common/functions.h"
 #include "../common/reduce.h"
+#include "../common/zero_point_avx512.h"
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 
@@ -177,19 +178,6 @@ static inline __attribute__((always_inline)) void dot_tile(
     }
 }
 
-/// A key sum as two int16 whose product with (x, 128 x) adds up to x times it: the low 7 bits and the rest. Holds for widths of
-/// at most 32 768.
-static inline __m512i split_sums(__m512i sums) {
-    const __m512i low = _mm512_and_si512(sums, _mm512_set1_epi32(127));
-    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_srai_epi32(sums, 7), 16));
-}
-
-/// The negative zero point to go with split_sums: vpdpwssd then corrects a sum in one instruction.
-static inline __m512i split_zero_point(int32_t zero_point) {
-    const uint32_t low = (uint16_t)(int16_t)-zero_point, high = (uint16_t)(int16_t)(-128 * zero_point);
-    return _mm512_set1_epi32((int32_t)(low | high << 16));
-}
-
 /// Scores of `rows` queries from `row` on with the keys of `panels` panels, and the rows' maxima so far; a key behind the last
 /// one, which only the last panel has, counts for no maximum.
 static inline __attribute__((always_inline)) void score_tile(
@@ -205,11 +193,12 @@ static inline __attribute__((always_inline)) void score_tile(
     for (size_t v = 0; v < panels; v++) {
         const size_t at = head * padded + key + 16 * v;
         const __m512 key_scales = _mm512_load_ps(kv->key_scales + at);
-        const __m512i key_sums = split_sums(_mm512_load_si512(kv->key_sums + at));
+        const __m512i key_sums = alb_split_sums_avx512(_mm512_load_si512(kv->key_sums + at));
         const __mmask16 present = alb_mask_avx512(kv->tokens - key - 16 * v);
 #pragma clang loop unroll(full)
         for (size_t i = 0; i < rows; i++) {
-            const __m512i s = _mm512_dpwssd_epi32(sum[i][v], split_zero_point(scratch->q_zeros[row + i]), key_sums);
+            const __m512i s =
+                _mm512_dpwssd_epi32(sum[i][v], alb_split_zero_point_avx512(scratch->q_zeros[row + i]), key_sums);
             const __m512 scale = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scratch->q_scales[row + i]), key_scales), factor);
             const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(s), scale);
             _mm512_store_ps(scratch->scores + i * row_length(kv) + key + 16 * v, x);

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "../common/epilogue_avx512.h"
+#include "../common/zero_point_avx512.h"
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 
@@ -90,33 +91,20 @@ static void accumulate_any(
     switch (rows * 8 + blocks) { CASES(1) CASES(2) CASES(3) CASES(4) CASES(5) CASES(6) }
 }
 
-/// An int32 as two int16 whose product with (x, 128 x) adds up to x times it: the low 7 bits and the rest. Holds for all column
-/// sums of at most ALB_MATMUL_MAXIMUM_DEPTH weights.
-static inline __m512i split_sums(__m512i sums) {
-    const __m512i low = _mm512_and_si512(sums, _mm512_set1_epi32(127));
-    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_srai_epi32(sums, 7), 16));
-}
-
-/// The negative zero point to go with split_sums: vpdpwssd then corrects a sum in one instruction.
-static inline __m512i split_zero_point(int32_t zero_point) {
-    const uint32_t low = (uint16_t)(int16_t)-zero_point, high = (uint16_t)(int16_t)(-128 * zero_point);
-    return _mm512_set1_epi32((int32_t)(low | high << 16));
-}
-
 /// The epilogue of a tile at the lower or right end of the output.
 static void finish(
     alb_activation activation, bool residual, const alb_matmul_int8_args *a, alb_tile tile, tile_sums sums) {
     for (size_t b = 0; b * ALB_BLOCK < tile.channels; b++) {
         const size_t channel = tile.channel + b * ALB_BLOCK;
         const __mmask16 mask = alb_mask_avx512(a->n - channel);
-        const __m512i rhs_sums = split_sums(_mm512_loadu_si512(a->rhs_sums + channel));
+        const __m512i rhs_sums = alb_split_sums_avx512(_mm512_loadu_si512(a->rhs_sums + channel));
         const __m512 rhs_scales = _mm512_loadu_ps(a->rhs_scales + channel);
         const __m512 bias =
             a->epilogue.bias ? _mm512_maskz_loadu_ps(mask, a->epilogue.bias + channel) : _mm512_setzero_ps();
         for (size_t r = 0; r < tile.rows; r++) {
             const size_t row = tile.row + r;
             const __m512i sum = _mm512_dpwssd_epi32(
-                _mm512_loadu_si512(sums[r][b]), split_zero_point(a->lhs_zero_points[row]), rhs_sums);
+                _mm512_loadu_si512(sums[r][b]), alb_split_zero_point_avx512(a->lhs_zero_points[row]), rhs_sums);
             const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(a->lhs_scales[row]), rhs_scales);
             __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, bias);
             y = alb_activate_avx512(y, activation);
@@ -138,14 +126,14 @@ static inline __attribute__((always_inline)) void full_tile(
 #pragma clang loop unroll(full)
     for (int b = 0; b < BLOCKS; b++) {
         const size_t channel = tile.channel + b * ALB_BLOCK;
-        const __m512i rhs_sums = split_sums(_mm512_loadu_si512(a->rhs_sums + channel));
+        const __m512i rhs_sums = alb_split_sums_avx512(_mm512_loadu_si512(a->rhs_sums + channel));
         const __m512 rhs_scales = _mm512_loadu_ps(a->rhs_scales + channel);
         const __m512 bias = a->epilogue.bias ? _mm512_loadu_ps(a->epilogue.bias + channel) : _mm512_setzero_ps();
         __m512 y[HEIGHT];
 #pragma clang loop unroll(full)
         for (int r = 0; r < HEIGHT; r++) {
             const size_t row = tile.row + r;
-            const __m512i sum = _mm512_dpwssd_epi32(acc[r][b], split_zero_point(a->lhs_zero_points[row]), rhs_sums);
+            const __m512i sum = _mm512_dpwssd_epi32(acc[r][b], alb_split_zero_point_avx512(a->lhs_zero_points[row]), rhs_sums);
             const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(a->lhs_scales[row]), rhs_scales);
             y[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, bias);
         }
