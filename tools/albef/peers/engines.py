@@ -5,6 +5,7 @@ A runtime is imported where it is used, so that a process holds one of them alon
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ Run = Callable[[], object]
 
 
 @dataclass
-class Engine:
+class Engine(ABC):
     """One runtime with a number of threads, in a process of its own."""
 
     threads: int
@@ -30,11 +31,13 @@ class Engine:
     # All are tried, and the fastest is measured.
     settings: tuple[Setting, ...] = ({},)
 
+    @abstractmethod
     def network(self, network: Network, setting: Setting) -> Run:
-        raise NotImplementedError
+        """Loads a network; what is given back runs it once."""
 
+    @abstractmethod
     def version(self) -> str:
-        raise NotImplementedError
+        """Of the runtime's package."""
 
     def part(self, part: Part, setting: Setting) -> Run:
         runs = [self.network(network, setting) for network in part.networks]
