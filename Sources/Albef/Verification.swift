@@ -109,7 +109,7 @@ extension Session {
     }
 
     /// This runtime's tensors for a case, by name.
-    private func tensors(of example: GoldenSet.Case, _ golden: GoldenSet) throws -> [String: Trace.Tensor] {
+    func tensors(of example: GoldenSet.Case, _ golden: GoldenSet) throws -> [String: Trace.Tensor] {
         var used: [PreparedImage] = []
         var own: [Trace.Tensor] = []
         let size = model.configuration.imageSize

@@ -20,11 +20,17 @@ struct VerifyCommand: ParsableCommand {
     @Flag(help: "Fail also where no digest is recorded.")
     var requireExact = false
     @Flag(
-        help: "Compute all cases also with every instruction set of this processor and 1 to 16 threads: the bytes must be the same.")
+        help: """
+            Compute all cases also with every instruction set of this processor and 1 to 16 threads: the bytes must be the \
+            same. The slow scalar kernels compute each case with four numbers of threads, and every number a quarter of the cases.
+            """)
     var everySetting = false
+    @Flag(help: "With --every-setting: the scalar kernels, too, compute every case with every number of threads.")
+    var exhaustive = false
 
     func validate() throws {
         if record && requireExact { throw ValidationError("Give --record or --require-exact, not both.") }
+        if exhaustive && !everySetting { throw ValidationError("--exhaustive is about --every-setting: give both.") }
         if record, let isa = common.isa, isa != ISA.scalar.rawValue {
             throw ValidationError("--record computes with the scalar kernels; leave out --isa \(isa).")
         }
@@ -47,43 +53,19 @@ struct VerifyCommand: ParsableCommand {
             recorded.record(result.digests, model: session.model.file.digest)
             try recorded.write(to: path)
         }
-        let settings = everySetting ? try compareSettings(result, session.model, golden) : []
+        let settings =
+            everySetting
+            ? try session.model.compareSettings(with: result.digests, of: golden, exhaustive: exhaustive) : []
         let passed =
             result.passed && !(requireExact && result.notRecorded > 0) && settings.allSatisfy(\.different.isEmpty)
         try common.show(json(result, settings, passed), description(result, settings, session, golden, passed))
         if !passed { throw ExitCode(1) }
     }
 
-    /// How all cases were computed once more, and what came out otherwise.
-    private struct Setting {
-        let isa: ISA
-        let threads: Int
-        /// Names (`case/tensor`), sorted.
-        let different: [String]
-    }
-
-    /// Threads that every instruction set is run with.
-    private static let threadCounts = [1, 2, 3, 5, 8, 16]
-    /// Threads for the scalar kernels, which take ten times as long.
-    private static let scalarThreadCounts = [1, 3, 16]
-
-    private func compareSettings(_ result: Verification, _ model: Model, _ golden: GoldenSet) throws -> [Setting] {
-        var settings: [Setting] = []
-        for isa in ISA.supported {
-            for threads in isa == .scalar ? VerifyCommand.scalarThreadCounts : VerifyCommand.threadCounts {
-                let session = try Session(model: model, kernels: Kernels(isa: isa, threads: threads))
-                let digests = try session.digests(of: golden)
-                let different = result.digests.filter { digests[$0.key] != $0.value }.keys.sorted()
-                settings.append(Setting(isa: isa, threads: threads, different: different))
-            }
-        }
-        return settings
-    }
-
-    private func json(_ result: Verification, _ settings: [Setting], _ passed: Bool) -> JSONValue {
+    private func json(_ result: Verification, _ settings: [SettingComparison], _ passed: Bool) -> JSONValue {
         let compared = settings.map { setting in
             [
-                "isa": .string(setting.isa.rawValue), "threads": JSONValue(setting.threads),
+                "isa": .string(setting.isa.rawValue), "threads": JSONValue(setting.threads), "cases": JSONValue(setting.cases),
                 "different": JSONValue(setting.different.count),
             ] as JSONValue
         }
@@ -110,7 +92,7 @@ struct VerifyCommand: ParsableCommand {
     }
 
     private func description(
-        _ result: Verification, _ settings: [Setting], _ session: Session, _ golden: GoldenSet, _ passed: Bool
+        _ result: Verification, _ settings: [SettingComparison], _ session: Session, _ golden: GoldenSet, _ passed: Bool
     ) -> String {
         var lines = [
             "\(session.model.file.precision.rawValue) on \(session.kernels.isa.rawValue), \(session.kernels.threads) threads, against PyTorch \(golden.versions["torch"] ?? "?")",
@@ -131,6 +113,7 @@ struct VerifyCommand: ParsableCommand {
         for setting in settings {
             lines.append(
                 "  " + left(setting.isa.rawValue, 12) + right("\(setting.threads) threads", 11)
+                    + right("\(setting.cases) of \(golden.cases.count) cases", 18)
                     + (setting.different.isEmpty ? "  same bytes" : "  \(setting.different.count) tensors differ"))
             lines += setting.different.prefix(3).map { "    different: \($0)" }
         }

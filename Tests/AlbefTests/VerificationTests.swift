@@ -134,3 +134,22 @@ struct GoldenSetTests {
         #expect(error?.kind == .missingInput)
     }
 }
+
+@Suite("Comparison of settings")
+struct SettingComparisonTests {
+    @Test("dealt cases: every number of threads has its quarter, and every case four numbers", arguments: [30, 60, 110, 31, 16])
+    func dealtCases(count: Int) {
+        var threads = [[Int]](repeating: [], count: count)
+        for number in SettingComparison.threadCounts {
+            let cases = SettingComparison.cases(of: count, threads: number, dealt: true)
+            #expect(cases.count >= count / 4 && cases.count <= count / 4 + 1)
+            for index in cases { threads[index].append(number) }
+            #expect(SettingComparison.cases(of: count, threads: number, dealt: false) == Array(0..<count))
+        }
+        #expect(threads.allSatisfy { $0.count == 4 })
+        // Even and odd cases are of different kinds: every number of threads has both.
+        for number in SettingComparison.threadCounts {
+            #expect(Set(threads.indices.filter { threads[$0].contains(number) }.map { $0 % 2 }) == [0, 1])
+        }
+    }
+}
