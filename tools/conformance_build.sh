@@ -74,6 +74,17 @@ build_recorder() {
     swiftc "@$1" -Xlinker --defsym=main=albef_infer_main "${objects[@]}" "$folder/record.o" "${wrap[@]}" -l:libomp.so.5 -lm -ljpeg -lpng -lzstd -o "$recording_program"
 }
 
+# Links a built albef-infer once more, with the kernels of the avxvnni build: the AVX-VNNI variants in EVEX encoding. $1: its file
+# of objects. Sets $evex_program; needs an avxvnni build of the conformance program.
+build_evex() {
+    local folder=.build/conformance/evex
+    mkdir -p "$folder"
+    grep -v '/CAlbefKernels\.build/' "$1" >"$folder/objects"
+    evex_program=$folder/albef-infer
+    swiftc "@$folder/objects" .build/conformance/avxvnni/Sources_CAlbefKernels_*.o \
+        -Xlinker --defsym=main=albef_infer_main -l:libomp.so.5 -lm -ljpeg -lpng -lzstd -o "$evex_program"
+}
+
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     set -euo pipefail
     cd "$(dirname "$0")/.."
