@@ -25,6 +25,7 @@ for kind in native serial avxvnni arm64; do
     case $kind-$(uname -m) in serial-aarch64 | avxvnni-aarch64) continue ;; esac
     build_conformance "$kind"
 done
+bash tools/conformance_faults.sh
 
 say "kernel conformance: recorded calls"
 if [ ! -f .build/release/albef-infer.product/Objects.LinkFileList ]; then

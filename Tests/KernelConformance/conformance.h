@@ -134,6 +134,9 @@ extern const operation *const weight_operations[];
 
 /// All operations, NULL at the end.
 extern const operation *const *const all_operations[];
+/// Operations that are wrong on purpose, to test this program.
+extern const operation *const faulty_operations[];
+/// One of all operations or of the faulty ones; NULL where there is none of that name.
 const operation *operation_named(const char *name);
 
 // --- Running

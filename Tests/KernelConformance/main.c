@@ -19,6 +19,8 @@ const operation *operation_named(const char *name) {
     for (size_t g = 0; all_operations[g]; g++)
         for (size_t i = 0; all_operations[g][i]; i++)
             if (strcmp(all_operations[g][i]->name, name) == 0) return all_operations[g][i];
+    for (size_t i = 0; faulty_operations[i]; i++)
+        if (strcmp(faulty_operations[i]->name, name) == 0) return faulty_operations[i];
     return NULL;
 }
 
@@ -171,10 +173,12 @@ int main(int argc, char **argv) {
     for (int isa = 0; isa < ALB_ISA_COUNT; isa++)
         if (alb_isa_supported((alb_isa)isa)) printf(" %s", alb_isa_name((alb_isa)isa));
     printf("\nseed %" PRIu64 ", %zu random cases of each operation\n", o.seed, o.cases);
-    for (size_t g = 0; all_operations[g]; g++)
-        for (size_t i = 0; all_operations[g][i]; i++)
-            if (!o.operation || strcmp(o.operation, all_operations[g][i]->name) == 0)
-                run_operation(all_operations[g][i], &o, &tally);
+    if (o.operation) {
+        run_operation(operation_named(o.operation), &o, &tally);
+    } else {
+        for (size_t g = 0; all_operations[g]; g++)
+            for (size_t i = 0; all_operations[g][i]; i++) run_operation(all_operations[g][i], &o, &tally);
+    }
     for (size_t i = 0; i < o.recording_count; i++)
         if (!replay(o.recordings[i], &tally)) tally.failed++;
     printf("%zu comparisons of random cases\n%zu passed, %zu failed\n", tally.random_passed, tally.passed, tally.failed);
