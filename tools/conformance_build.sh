@@ -1,9 +1,10 @@
 # Builds the conformance program of the kernels (Tests/KernelConformance) with the Swift toolchain's clang. Sourced by
-# conformance.sh, or run: bash tools/conformance_build.sh native|serial|avxvnni|arm64, which prints the program's path.
+# conformance.sh, or run: bash tools/conformance_build.sh native|serial|avxvnni|arm64|threads, which prints the program's path.
 #
 #   native   this machine's architecture, with OpenMP
 #   serial   the same without OpenMP, static: for running under an emulator
 #   avxvnni  native, with the AVX-VNNI variants in EVEX encoding, which AVX-512-VNNI machines run
+#   threads  native, with ThreadSanitizer
 #   arm64    ARM64 without OpenMP, static; needs libc6-dev-arm64-cross and libgcc-12-dev-arm64-cross
 #
 # Objects are kept under .build/conformance and made anew when their source or any header is newer.
@@ -31,6 +32,12 @@ build_conformance() {
     case $kind in
     native) flags+=(-fopenmp) link=(-l:libomp.so.5 -lm) ;;
     avxvnni) flags+=(-fopenmp -DALB_AVXVNNI_EVEX) link=(-l:libomp.so.5 -lm) ;;
+    threads)
+        # The toolchain's ThreadSanitizer also watches dispatch, which must be there to link.
+        local libraries=${clang%/bin/clang}/lib/swift/linux
+        flags+=(-fopenmp -fsanitize=thread -g)
+        link=(-fsanitize=thread -l:libomp.so.5 -lm -L"$libraries" -Wl,-rpath,"$libraries" -ldispatch -lBlocksRuntime)
+        ;;
     serial) flags+=("${serial[@]}") link=(-static -lm) skip='' ;;
     arm64)
         flags+=("${serial[@]}" --target=aarch64-linux-gnu)

@@ -41,6 +41,7 @@ for folder in models/*/; do
 done
 
 bash tools/conformance.sh "$work"
+bash tools/thread_sanitizer.sh
 
 if grep -q avx512_vnni /proc/cpuinfo; then
     say "int8 models against their golden fixtures: recorded bytes with AVX-VNNI in EVEX encoding and 1 to 16 threads"
