@@ -26,6 +26,7 @@ from albef.data import read_json
 from albef.gradcam import answer_heatmaps, itc_heatmap, token_heatmaps
 from albef.image import load_pixels, normalize_pixels
 from albef.loading import Loaded, load_model
+from albef.model.contrastive import ContrastiveModel
 from albef.text import normalize_caption, normalize_question, pad
 
 TENSOR_FILE = "tensors.safetensors.zst"
@@ -166,16 +167,22 @@ def _question_tensors(loaded: Loaded, image_tokens: Tensor, example: Example) ->
 
 
 def _caption_tensors(loaded: Loaded, pixels: Tensor, image_tokens: Tensor, example: Example) -> dict[str, Tensor]:
-    model, config = loaded.model, loaded.model.config
+    config = loaded.model.config
     longest = min(CAPTION_TOKENS, config.max_positions)
-    ids = torch.tensor([loaded.tokenizer.encode(normalize_caption(example.text, config.max_words), longest)])
+    ids = loaded.tokenizer.encode(normalize_caption(example.text, config.max_words), longest)
+    return caption_tensors(loaded.model, pixels, image_tokens, torch.tensor([ids]))
+
+
+@torch.no_grad()
+def caption_tensors(model: ContrastiveModel, pixels: Tensor, image_tokens: Tensor, ids: Tensor) -> dict[str, Tensor]:
+    """What a picture and a caption's tokens [1, T] give behind the image encoder."""
     text_tokens, text_feature = model.encode_text(ids)
     states = model.bert.fuse(text_tokens, None, image_tokens)
     out = {
         "image_feature": model.image_feature(image_tokens)[0], "input_ids": ids[0].int(), "text_tokens": text_tokens[0],
         "text_feature": text_feature[0], "fusion_tokens": states[0], "itm_logits": model.itm_head(states[:, 0])[0],
     }  # fmt: skip
-    if loaded.task == "pretrain":
+    if hasattr(model.text_encoder, "cls"):
         out["mlm_logits"] = model.text_encoder.cls(states)[0]
     out["gradcam"] = token_heatmaps(model, image_tokens, ids, None)[0]
     out["itc_gradcam"] = itc_heatmap(model, pixels, ids, None)[0]

@@ -102,12 +102,21 @@ class QuantizedLinear(nn.Linear):
         return quantized_linear(x, self.weight, self.bias)
 
 
+def absorbs(core: bert.AttentionCore, tokens: int, image_tokens: int) -> bool:
+    """Whether the runtime absorbs the projections of a cross-attention for a text of so many tokens."""
+    width, image_width = core.key.weight.shape
+    if width // core.heads % 16:
+        return False
+    projected = 2 * image_tokens * image_width * width + 2 * tokens * image_tokens * width
+    return 2 * tokens * image_width * width + 2 * core.heads * tokens * image_tokens * image_width < projected
+
+
 class QuantizedCrossCore(bert.AttentionCore):
     """Cross-attention to image tokens as the runtime computes it, projected or absorbed (docs/arithmetic.md), whichever has
     fewer products. In a batch the longest text decides, in the runtime each its own length."""
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None, rows: Tensor | None) -> Tensor:
-        if self.record or mask is not None or not self._absorbs(x.shape[1], memory.shape[1]):
+        if self.record or mask is not None or not absorbs(self, x.shape[1], memory.shape[1]):
             return super().forward(x, memory, mask, rows)
         q = self._split(self.query(x))
         batch, heads, tokens, width = q.shape
@@ -124,13 +133,6 @@ class QuantizedCrossCore(bert.AttentionCore):
         sums = mixed_codes @ codes.view(heads, width, -1).transpose(1, 2)
         out = sums * (mixed_scale * scale.view(heads, 1, width)) + self.value.bias.view(heads, 1, width)
         return out.transpose(1, 2).flatten(2)
-
-    def _absorbs(self, tokens: int, image_tokens: int) -> bool:
-        width, image_width = self.key.weight.shape
-        if width // self.heads % 16:
-            return False
-        projected = 2 * image_tokens * image_width * width + 2 * tokens * image_tokens * width
-        return 2 * tokens * image_width * width + 2 * self.heads * tokens * image_tokens * image_width < projected
 
 
 class QuantizedEmbedding(nn.Embedding):
