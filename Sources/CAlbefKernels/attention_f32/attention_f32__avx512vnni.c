@@ -92,15 +92,27 @@ static inline __attribute__((always_inline)) void value_rows(
     }
 }
 
+// What whole tiles leave of a block: one tile of so many rows, since rows one by one would wait for each of their sums.
+#define LESS_THAN_A_TILE(rows, CALL) \
+    switch (rows) { \
+    case 1: CALL(1); break; \
+    case 2: CALL(2); break; \
+    case 3: CALL(3); break; \
+    case 4: CALL(4); break; \
+    case 5: CALL(5); break; \
+    case 6: CALL(6); break; \
+    case 7: CALL(7); break; \
+    }
+
 void alb_attention_f32_block__avx512vnni(
     const alb_attention_f32_args *args, const float *packed, size_t head, size_t query, size_t queries, float *scores) {
     const size_t width = args->width, padded = alb_attention_f32_padded(args->keys);
     const float *q = args->q + query * args->q_row + head * width, *v = args->v + head * width;
     float *dst = args->dst + query * args->dst_row + head * width;
     size_t t = 0;
-    for (; t + ROWS <= queries; t += ROWS)
-        score_rows(ROWS, width, q + t * args->q_row, args->q_row, packed, scores + t * padded, padded);
-    for (; t < queries; t++) score_rows(1, width, q + t * args->q_row, args->q_row, packed, scores + t * padded, padded);
+#define SCORES(rows) score_rows(rows, width, q + t * args->q_row, args->q_row, packed, scores + t * padded, padded)
+    for (; t + ROWS <= queries; t += ROWS) SCORES(ROWS);
+    LESS_THAN_A_TILE(queries - t, SCORES)
 
     for (t = 0; t < queries; t++) {
         const size_t n = alb_attention_f32_visible(args, query + t);
@@ -111,16 +123,17 @@ void alb_attention_f32_block__avx512vnni(
         }
     }
 
-    // Rows of a causal block see different numbers of keys, so they go one by one.
     t = 0;
-    if (!args->causal)
-        for (; t + ROWS <= queries; t += ROWS)
-            value_rows(
-                ROWS, width, args->keys, scores + t * padded, padded, v, args->v_row, dst + t * args->dst_row, args->dst_row);
-    for (; t < queries; t++)
-        value_rows(
-            1, width, alb_attention_f32_visible(args, query + t), scores + t * padded, padded, v, args->v_row,
-            dst + t * args->dst_row, args->dst_row);
+#define VALUES(rows, n) \
+    value_rows(rows, width, n, scores + t * padded, padded, v, args->v_row, dst + t * args->dst_row, args->dst_row)
+    if (args->causal) {
+        // Rows see different numbers of keys, so they go one by one.
+        for (; t < queries; t++) VALUES(1, alb_attention_f32_visible(args, query + t));
+        return;
+    }
+#define ALL_VALUES(rows) VALUES(rows, args->keys)
+    for (; t + ROWS <= queries; t += ROWS) ALL_VALUES(ROWS);
+    LESS_THAN_A_TILE(queries - t, ALL_VALUES)
 }
 
 ALB_TARGET_END

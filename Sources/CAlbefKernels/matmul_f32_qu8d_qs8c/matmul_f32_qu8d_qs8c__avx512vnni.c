@@ -52,9 +52,10 @@ static inline __attribute__((always_inline)) void accumulate(
 #pragma clang loop unroll(full)
         for (int b = 0; b < blocks; b++) acc[r][b] = _mm512_setzero_si512();
     for (size_t g = 0; g < k; g += ALB_GROUP) {
-        // Two lines a step at most: more at once would wait for each other. Where the step is less, some are asked for twice.
-        __builtin_prefetch(ahead.weights, 0, 2);
-        __builtin_prefetch(ahead.weights + LINE, 0, 2);
+        // Two lines a step at most, and no second one that the next step asks for: more at once would wait for each other. Into
+        // the first-level cache, which passes them on to the second: asked for there alone they come later.
+        __builtin_prefetch(ahead.weights, 0, 3);
+        if (ahead.step > LINE) __builtin_prefetch(ahead.weights + LINE, 0, 3);
         ahead.weights += ahead.step;
         __m512i weights[BLOCKS];
 #pragma clang loop unroll(full)
