@@ -32,51 +32,59 @@ static inline ahead_of_use next_panel(const alb_matmul_int8_args *a, alb_tile ti
     return (ahead_of_use){a->rhs + next * a->k + bytes * tile.row / a->m, (tile.channels * ALB_GROUP + bands - 1) / bands};
 }
 
-/// Asks for the lines of the output and of the residual, which are needed after the sums.
-static inline void fetch_outputs(const alb_matmul_int8_args *a, alb_tile tile) {
-    for (size_t r = 0; r < tile.rows; r++)
-        for (size_t n = 0; n < tile.channels; n += ALB_BLOCK) {
-            __builtin_prefetch(a->dst + (tile.row + r) * a->dst_stride + tile.channel + n, 1);
-            if (a->epilogue.residual)
-                __builtin_prefetch(a->epilogue.residual + (tile.row + r) * a->epilogue.residual_stride + tile.channel + n);
-        }
+/// Asks for the lines of one row of the output and of the residual, which are needed after the sums.
+static inline void fetch_outputs(const alb_matmul_int8_args *a, alb_tile tile, size_t row) {
+    for (size_t n = 0; n < tile.channels; n += ALB_BLOCK) {
+        __builtin_prefetch(a->dst + (tile.row + row) * a->dst_stride + tile.channel + n, 1);
+        if (a->epilogue.residual)
+            __builtin_prefetch(a->epilogue.residual + (tile.row + row) * a->epilogue.residual_stride + tile.channel + n);
+    }
 }
 
 /// Sums of products of `rows` rows with `blocks` blocks of channels; both are constants where it is inlined, and the sums stay in
 /// registers.
 static inline __attribute__((always_inline)) void accumulate(
-    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead,
-    __m512i acc[HEIGHT][BLOCKS]) {
+    const int rows, const int blocks, const alb_matmul_int8_args *a, alb_tile tile, __m512i acc[HEIGHT][BLOCKS]) {
+    const size_t k = a->k;
+    const uint8_t *lhs = a->lhs + tile.row * k;
+    const int8_t *rhs = a->rhs + tile.channel * k;
+    ahead_of_use ahead = next_panel(a, tile);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
         for (int b = 0; b < blocks; b++) acc[r][b] = _mm512_setzero_si512();
-    for (size_t g = 0; g < k; g += ALB_GROUP) {
-        // Two lines a step at most, and no second one that the next step asks for: more at once would wait for each other. Into
-        // the first-level cache, which passes them on to the second: asked for there alone they come later.
-        __builtin_prefetch(ahead.weights, 0, 3);
-        if (ahead.step > LINE) __builtin_prefetch(ahead.weights + LINE, 0, 3);
-        ahead.weights += ahead.step;
-        __m512i weights[BLOCKS];
+    size_t g = 0;
+    // The output's lines a row at a time: all at once would hold up the weights.
+    for (int row = 0; row < rows; row++) {
+        fetch_outputs(a, tile, (size_t)row);
+        const size_t end = k / ALB_GROUP * (size_t)(row + 1) / (size_t)rows * ALB_GROUP;
+        for (; g < end; g += ALB_GROUP) {
+            // Two lines a step at most, and no second one that the next step asks for: more at once would wait for each other.
+            // Into the first-level cache, which passes them on to the second: asked for there alone they come later.
+            __builtin_prefetch(ahead.weights, 0, 3);
+            if (ahead.step > LINE) __builtin_prefetch(ahead.weights + LINE, 0, 3);
+            ahead.weights += ahead.step;
+            __m512i weights[BLOCKS];
 #pragma clang loop unroll(full)
-        for (int b = 0; b < blocks; b++)
-            weights[b] = _mm512_load_si512(rhs + (size_t)b * k * ALB_BLOCK + g * ALB_BLOCK);
+            for (int b = 0; b < blocks; b++)
+                weights[b] = _mm512_load_si512(rhs + (size_t)b * k * ALB_BLOCK + g * ALB_BLOCK);
 #pragma clang loop unroll(full)
-        for (int r = 0; r < rows; r++) {
-            int32_t four;
-            memcpy(&four, lhs + (size_t)r * k + g, sizeof four);
-            const __m512i activations = _mm512_set1_epi32(four);
+            for (int r = 0; r < rows; r++) {
+                int32_t four;
+                memcpy(&four, lhs + (size_t)r * k + g, sizeof four);
+                const __m512i activations = _mm512_set1_epi32(four);
 #pragma clang loop unroll(full)
-            for (int b = 0; b < blocks; b++) acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], activations, weights[b]);
+                for (int b = 0; b < blocks; b++) acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], activations, weights[b]);
+            }
         }
     }
 }
 
 /// The same, stored.
 static inline __attribute__((always_inline)) void accumulate_stored(
-    const int rows, const int blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead, tile_sums sums) {
+    const int rows, const int blocks, const alb_matmul_int8_args *a, alb_tile tile, tile_sums sums) {
     __m512i acc[HEIGHT][BLOCKS];
-    accumulate(rows, blocks, k, lhs, rhs, ahead, acc);
+    accumulate(rows, blocks, a, tile, acc);
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
@@ -84,12 +92,11 @@ static inline __attribute__((always_inline)) void accumulate_stored(
 }
 
 #define CASE(rows, blocks) \
-    case (rows) * 8 + (blocks): accumulate_stored(rows, blocks, k, lhs, rhs, ahead, sums); return;
+    case (rows) * 8 + (blocks): accumulate_stored(rows, blocks, a, tile, sums); return;
 #define CASES(rows) CASE(rows, 1) CASE(rows, 2) CASE(rows, 3) CASE(rows, 4)
 
-static void accumulate_any(
-    size_t rows, size_t blocks, size_t k, const uint8_t *lhs, const int8_t *rhs, ahead_of_use ahead, tile_sums sums) {
-    switch (rows * 8 + blocks) { CASES(1) CASES(2) CASES(3) CASES(4) CASES(5) CASES(6) }
+static void accumulate_any(size_t blocks, const alb_matmul_int8_args *a, alb_tile tile, tile_sums sums) {
+    switch (tile.rows * 8 + blocks) { CASES(1) CASES(2) CASES(3) CASES(4) CASES(5) CASES(6) }
 }
 
 /// The epilogue of a tile at the lower or right end of the output.
@@ -121,7 +128,7 @@ static void finish(
 static inline __attribute__((always_inline)) void full_tile(
     const alb_activation activation, const bool residual, const alb_matmul_int8_args *a, alb_tile tile) {
     __m512i acc[HEIGHT][BLOCKS];
-    accumulate(HEIGHT, BLOCKS, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, next_panel(a, tile), acc);
+    accumulate(HEIGHT, BLOCKS, a, tile, acc);
     float *dst = a->dst + tile.row * a->dst_stride + tile.channel;
     const float *added = residual ? a->epilogue.residual + tile.row * a->epilogue.residual_stride + tile.channel : NULL;
 #pragma clang loop unroll(full)
@@ -152,14 +159,13 @@ void alb_matmul_f32_qu8d_qs8c__avx512vnni(const alb_matmul_int8_args *a, alb_til
     const size_t blocks = (tile.channels + ALB_BLOCK - 1) / ALB_BLOCK;
     const alb_activation activation = a->epilogue.activation;
     const bool residual = a->epilogue.residual != NULL;
-    fetch_outputs(a, tile);
     if (tile.rows == HEIGHT && tile.channels == BLOCKS * ALB_BLOCK) {
         if (activation == ALB_ACTIVATION_NONE && !residual) return full_tile(ALB_ACTIVATION_NONE, false, a, tile);
         if (activation == ALB_ACTIVATION_NONE) return full_tile(ALB_ACTIVATION_NONE, true, a, tile);
         if (activation == ALB_ACTIVATION_GELU && !residual) return full_tile(ALB_ACTIVATION_GELU, false, a, tile);
     }
     tile_sums sums;
-    accumulate_any(tile.rows, blocks, a->k, a->lhs + tile.row * a->k, a->rhs + tile.channel * a->k, next_panel(a, tile), sums);
+    accumulate_any(blocks, a, tile, sums);
     finish(activation, residual, a, tile, sums);
 }
 
