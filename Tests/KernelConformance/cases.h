@@ -26,16 +26,6 @@ typedef struct {
 } matmul_int8_call;
 extern const operation operation_matmul_int8;
 
-/// The most products of one call.
-#define MATMUL_MANY 3
-
-typedef struct {
-    size_t count;
-    alb_matmul_int8_args args[MATMUL_MANY];
-    bool in_place[MATMUL_MANY];
-} matmul_many_call;
-extern const operation operation_matmul_many;
-
 typedef struct {
     alb_matmul_f32_args args;
     bool in_place;  ///< the residual is dst

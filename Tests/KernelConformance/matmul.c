@@ -37,7 +37,9 @@ static void describe_dst(
 
 // --- Int8 linear layer
 
-static void draw_int8_product(alb_matmul_int8_args *a, bool *in_place, shape_source *shape) {
+static void draw_matmul_int8(void *call, shape_source *shape) {
+    matmul_int8_call *c = call;
+    alb_matmul_int8_args *a = &c->args;
     a->m = extent(shape, 13, EDGES(1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 97));
     a->n = extent(shape, 40, EDGES(1, 8, 15, 16, 17, 33, 48, 63, 64, 65, 200));
     a->k = round_up(extent(shape, 60, EDGES(4, 8, 12, 16, 20, 64, 68, 300)), 4);
@@ -45,27 +47,31 @@ static void draw_int8_product(alb_matmul_int8_args *a, bool *in_place, shape_sou
     static const size_t deep[] = {1020, 1024, 1028, 1064, 2048, 3076};
     if (!shape->edges && chance(shape, 40) == 0) a->k = deep[chance(shape, sizeof deep / sizeof deep[0])];
     a->dst_stride = a->n + gap(shape);
-    draw_epilogue(&a->epilogue, in_place, a->n, a->dst_stride, shape);
+    draw_epilogue(&a->epilogue, &c->in_place, a->n, a->dst_stride, shape);
 }
 
-static void describe_int8_product(alb_matmul_int8_args *a, bool *in_place, visitor *v) {
+static void describe_matmul_int8(void *call, visitor *v) {
+    matmul_int8_call *c = call;
+    alb_matmul_int8_args *a = &c->args;
     NUMBER(a->m);
     NUMBER(a->n);
     NUMBER(a->k);
     NUMBER(a->dst_stride);
     const size_t padded = round_up(a->n, 16);
-    describe_epilogue(&a->epilogue, in_place, a->n, v);
+    describe_epilogue(&a->epilogue, &c->in_place, a->n, v);
     VECTOR(ROLE_INPUT, a->lhs, KIND_U8, a->m * a->k);
     VECTOR(ROLE_INPUT, a->lhs_scales, KIND_F32, a->m);
     VECTOR(ROLE_INPUT, a->lhs_zero_points, KIND_I32, a->m);
     ALIGNED(ROLE_INPUT, a->rhs, KIND_S8, padded * a->k);
     VECTOR(ROLE_INPUT, a->rhs_scales, KIND_F32, padded);
     VECTOR(ROLE_INPUT, a->rhs_sums, KIND_I32, padded);
-    describe_dst(&a->epilogue, *in_place, &a->dst, a->m, a->n, a->dst_stride, v);
+    describe_dst(&a->epilogue, c->in_place, &a->dst, a->m, a->n, a->dst_stride, v);
 }
 
 /// Padding channels hold zeros, and sums are those of the weights.
-static void refine_int8_product(const alb_matmul_int8_args *a) {
+static void refine_matmul_int8(void *call, random_source *random) {
+    (void)random;
+    const alb_matmul_int8_args *a = &((matmul_int8_call *)call)->args;
     int8_t *rhs = (int8_t *)a->rhs;
     float *scales = (float *)a->rhs_scales;
     int32_t *sums = (int32_t *)a->rhs_sums;
@@ -80,21 +86,6 @@ static void refine_int8_product(const alb_matmul_int8_args *a) {
     }
 }
 
-static void draw_matmul_int8(void *call, shape_source *shape) {
-    matmul_int8_call *c = call;
-    draw_int8_product(&c->args, &c->in_place, shape);
-}
-
-static void describe_matmul_int8(void *call, visitor *v) {
-    matmul_int8_call *c = call;
-    describe_int8_product(&c->args, &c->in_place, v);
-}
-
-static void refine_matmul_int8(void *call, random_source *random) {
-    (void)random;
-    refine_int8_product(&((matmul_int8_call *)call)->args);
-}
-
 static void run_matmul_int8(const void *call, alb_isa isa, int threads) {
     alb_matmul_f32_qu8d_qs8c(isa, threads, &((const matmul_int8_call *)call)->args);
 }
@@ -102,38 +93,6 @@ static void run_matmul_int8(const void *call, alb_isa isa, int threads) {
 const operation operation_matmul_int8 = {
     "matmul_f32_qu8d_qs8c", sizeof(matmul_int8_call), draw_matmul_int8, describe_matmul_int8, refine_matmul_int8,
     run_matmul_int8, alb_matmul_f32_qu8d_qs8c_variant};
-
-// --- Several int8 linear layers
-
-static void draw_matmul_many(void *call, shape_source *shape) {
-    matmul_many_call *c = call;
-    c->count = 1 + choice(shape, MATMUL_MANY);
-    // Edges of one product are another operation's; these are combinations of any shapes.
-    choice(shape, 32);
-    shape_source any = {.random = {random_bits(&shape->random)}};
-    for (size_t i = 0; i < c->count; i++) draw_int8_product(&c->args[i], &c->in_place[i], &any);
-}
-
-static void describe_matmul_many(void *call, visitor *v) {
-    matmul_many_call *c = call;
-    NUMBER(c->count);
-    for (size_t i = 0; i < c->count && i < MATMUL_MANY; i++) describe_int8_product(&c->args[i], &c->in_place[i], v);
-}
-
-static void refine_matmul_many(void *call, random_source *random) {
-    (void)random;
-    const matmul_many_call *c = call;
-    for (size_t i = 0; i < c->count; i++) refine_int8_product(&c->args[i]);
-}
-
-static void run_matmul_many(const void *call, alb_isa isa, int threads) {
-    const matmul_many_call *c = call;
-    alb_matmul_many_f32_qu8d_qs8c(isa, threads, c->count, c->args);
-}
-
-const operation operation_matmul_many = {
-    "matmul_many_f32_qu8d_qs8c", sizeof(matmul_many_call), draw_matmul_many, describe_matmul_many, refine_matmul_many,
-    run_matmul_many, alb_matmul_f32_qu8d_qs8c_variant};
 
 // --- Float linear layer
 
@@ -307,4 +266,4 @@ const operation operation_product = {
     "product_f32", sizeof(product_call), draw_product, describe_product, NULL, run_product, alb_product_f32_variant};
 
 const operation *const matmul_operations[] = {
-    &operation_matmul_int8, &operation_matmul_many, &operation_matmul_f32, &operation_quantize, &operation_linear_backward, &operation_product, NULL};
+    &operation_matmul_int8, &operation_matmul_f32, &operation_quantize, &operation_linear_backward, &operation_product, NULL};

@@ -100,23 +100,6 @@ RECORDED(
     operation_layer_norm_quantized, layer_norm_quantized_call, alb_layer_norm_qu8d_f32,
     (alb_isa isa, int threads, const alb_layer_norm_args *norm, const alb_quantize_args *quantized, float *scratch),
     (isa, threads, norm, quantized, scratch), *norm, *quantized, scratch)
-void __real_alb_matmul_many_f32_qu8d_qs8c(alb_isa isa, int threads, size_t count, const alb_matmul_int8_args *a);
-void __wrap_alb_matmul_many_f32_qu8d_qs8c(alb_isa isa, int threads, size_t count, const alb_matmul_int8_args *a);
-void __wrap_alb_matmul_many_f32_qu8d_qs8c(alb_isa isa, int threads, size_t count, const alb_matmul_int8_args *a) {
-    matmul_many_call call = {.count = count};
-    if (count > MATMUL_MANY) {
-        fprintf(stderr, "error: a call of %zu products, where a recorded one has at most %d\n", count, MATMUL_MANY);
-        exit(70);
-    }
-    for (size_t i = 0; i < count; i++) {
-        call.args[i] = a[i];
-        call.in_place[i] = a[i].epilogue.residual == a[i].dst;
-    }
-    const visitor v = begin(&operation_matmul_many, &call);
-    __real_alb_matmul_many_f32_qu8d_qs8c(isa, threads, count, a);
-    end(&v);
-}
-
 RECORDED(
     operation_matmul_heads, matmul_heads_call, alb_matmul_heads_f32_qu8d_qs8c,
     (alb_isa isa, int threads, size_t heads, const alb_matmul_int8_args *a), (isa, threads, heads, a), *a, heads)

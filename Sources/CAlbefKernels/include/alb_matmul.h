@@ -50,12 +50,6 @@ typedef struct {
 /// Bits: equal on every ISA. Threads: tiles of dst are split. Reads and writes no byte outside of the buffers.
 void alb_matmul_f32_qu8d_qs8c(alb_isa isa, int threads, const alb_matmul_int8_args *_Nonnull args);
 
-/// `count` products at one go, of any shapes, such as the projections of the same rows to queries, keys and values. Bits: each
-/// like the product alone. Threads: the tiles of all are split together.
-/// @param args  Of each product; one's output is no other's operand.
-void alb_matmul_many_f32_qu8d_qs8c(
-    alb_isa isa, int threads, size_t count, const alb_matmul_int8_args *_Nonnull args);
-
 /// The same with rows of its own for each head, a block of n / heads channels: lhs has heads * m rows, head after head, and
 /// head h makes columns [h * n / heads, ...) of dst from its m rows. Bits: each head's like the plain product of that part.
 /// @param heads  Divides n into multiples of 16.
