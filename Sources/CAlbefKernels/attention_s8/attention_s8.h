@@ -4,6 +4,7 @@
 
 #include "../common/quantization.h"
 #include "../common/target_region.h"
+#include "../common/functions.h"
 #include "../int8_sums/int8_sums.h"
 #include "alb_attention_s8.h"
 
@@ -15,6 +16,24 @@ enum {
 
 static inline size_t alb_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
+// 255 * 2^r on [-1/2, 1/2], within 7.6e-5 of it: a fortieth of a half at 255, where a byte is rounded.
+#define ALB_ATTENTION_S8_C0 0x1.fdf6ap+7f
+#define ALB_ATTENTION_S8_C1 0x1.619026p+7f
+#define ALB_ATTENTION_S8_C2 0x1.eeec44p+5f
+#define ALB_ATTENTION_S8_C3 0x1.c2319ap+3f
+#define ALB_ATTENTION_S8_SHIFT 0x1.8p+23f  // added to a small number, it rounds it to an integer and keeps that in the low bits
+
+/// How far a score lies below its row's greatest, to a power of two. Below 2^-16 every byte is 0.
+typedef struct {
+    float factor;  ///< from differences of (float)s_j * key_scale_j to exponents of 2; not negative
+    float lowest;  ///< the difference whose exponent is -16; -infinity where the factor is 0 or too small
+} alb_attention_s8_exponent;
+
+static inline alb_attention_s8_exponent alb_attention_s8_exponent_of(float q_scale, float scale) {
+    const float factor = q_scale * (scale * ALB_EXP_LOG2E);
+    return (alb_attention_s8_exponent){factor, -16.0f / factor};
+}
+
 /// Memory of one worker.
 typedef struct {
     uint8_t *q;        ///< (QUERIES, W4), 0 behind the width
@@ -22,7 +41,7 @@ typedef struct {
     int32_t *q_zeros;  ///< (QUERIES)
     float *scores;     ///< (QUERIES, K16)
     uint8_t *p;        ///< (QUERIES, K16), 0 behind the last key
-    float *totals;     ///< (QUERIES): Z
+    float *inverses;   ///< (QUERIES): 1 / Z
 } alb_attention_s8_scratch;
 
 /// The keys of one head.

@@ -75,6 +75,18 @@ static void quantize_query(const float *x, size_t n, uint8_t *q, float *scale, i
     *zero = row.zero_point;
 }
 
+/// rne(255 * 2^(x * factor)) for x <= 0.
+static uint8_t probability(float x, alb_attention_s8_exponent exponent) {
+    const float c = x > exponent.lowest ? x : exponent.lowest;
+    const float shifted = fmaf(c, exponent.factor, ALB_ATTENTION_S8_SHIFT);
+    const float r = fmaf(c, exponent.factor, -(shifted - ALB_ATTENTION_S8_SHIFT));
+    float p = fmaf(ALB_ATTENTION_S8_C3, r, ALB_ATTENTION_S8_C2);
+    p = fmaf(p, r, ALB_ATTENTION_S8_C1);
+    p = fmaf(p, r, ALB_ATTENTION_S8_C0);
+    // The low bits of `shifted` are n, in -16...0: it is added to the exponent of p.
+    return (uint8_t)alb_rne(alb_float_of(alb_bits_of(p) + (int32_t)((uint32_t)alb_bits_of(shifted) << 23)));
+}
+
 static void attend(
     const float *x, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
     const alb_attention_s8_scratch *scratch) {
@@ -91,23 +103,25 @@ static void attend(
         int32_t sum = 0;
         for (size_t c = 0; c < width; c++) sum += (int32_t)scratch->q[c] * k[position(j, c, width)];
         sum -= zero * key_sums[j];
-        const float score = (float)sum * ((q_scale * key_scales[j]) * scale);
+        const float score = (float)sum * key_scales[j];
         scratch->scores[j] = score;
         maximum = score > maximum ? score : maximum;
     }
+    const alb_attention_s8_exponent exponent = alb_attention_s8_exponent_of(q_scale, scale);
     int32_t total = 0;
     for (size_t j = 0; j < keys; j++) {
-        int32_t p = alb_rne(255.0f * alb_exp(scratch->scores[j] - maximum));
-        scratch->p[j] = (uint8_t)p;
+        const uint8_t p = probability(scratch->scores[j] - maximum, exponent);
+        scratch->p[j] = p;
         total += p;
     }
 
     const int8_t *v = alb_s8_head_values(kv, head);
     const float *value_scales = kv->value_scales + head * alb_round_up(width, ALB_ATTENTION_S8_LANES);
+    const float inverse = 1.0f / (float)total;
     for (size_t c = 0; c < width; c++) {
         int32_t sum = 0;
         for (size_t j = 0; j < keys; j++) sum += (int32_t)scratch->p[j] * v[position(c, j, keys)];
-        dst[c] = ((float)sum * value_scales[c]) / (float)total;
+        dst[c] = ((float)sum * value_scales[c]) * inverse;
     }
 }
 

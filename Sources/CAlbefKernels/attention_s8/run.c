@@ -45,7 +45,7 @@ static size_t layout(char *start, size_t keys, size_t width, alb_attention_s8_sc
     used += alb_round_up(rows * sizeof(float), 64);
     size_t q_zeros = used;
     used += alb_round_up(rows * sizeof(int32_t), 64);
-    size_t totals = used;
+    size_t inverses = used;
     used += alb_round_up(rows * sizeof(float), 64);
     size_t scores = used;
     used += rows * padded * sizeof(float);
@@ -58,7 +58,7 @@ static size_t layout(char *start, size_t keys, size_t width, alb_attention_s8_sc
             .q_zeros = (int32_t *)(start + q_zeros),
             .scores = (float *)(start + scores),
             .p = (uint8_t *)(start + p),
-            .totals = (float *)(start + totals)};
+            .inverses = (float *)(start + inverses)};
     return used;
 }
 

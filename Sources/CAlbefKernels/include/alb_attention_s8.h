@@ -40,11 +40,15 @@ void alb_attention_s8_quantize(
 ///     q    to uint8 per (row, head): lo = min(0, min q), hi = max(0, max q), r = hi - lo; r < 2^-100: q_scale 0, zp 0, q 0;
 ///          else q_scale = r / 255, inv = 255 / r, zp = rne(-lo * inv), q = clamp(rne(q * inv) + zp, 0, 255)
 ///     s_j  = sum_c q_c * k_jc - zp * key_sum_j                       int32, exact
-///     x_j  = (float)s_j * ((q_scale * key_scale_j) * scale)
-///     m    = max x over the whole row;  P_j = rne(255 * exp(x_j - m)) as uint8;  Z = sum P_j   int32
-///     dst_c = ((float)(sum_j P_j * v_jc) * value_scale_c) / (float)Z
+///     u_j  = (float)s_j * key_scale_j;  m = max u over the whole row
+///     f    = q_scale * (scale * log2(e));  c = max(u_j - m, -16 / f)
+///     t    = fmaf(c, f, 1.5 * 2^23);  n = t - 1.5 * 2^23;  r = fmaf(c, f, -n)
+///     P_j  = rne(2^n * fmaf(fmaf(fmaf(C3, r, C2), r, C1), r, C0)) as uint8, about 255 * exp(scale * q_scale * (u_j - m))
+///     Z    = sum P_j   int32
+///     dst_c = ((float)(sum_j P_j * v_jc) * value_scale_c) * (1 / (float)Z)
 ///
-/// Each float operation is one IEEE operation. A row depends on nothing but its own query and kv.
+/// Each float operation is one IEEE operation; C0 to C3 are 255 * 2^r on [-1/2, 1/2] within 7.6e-5. A row depends on nothing but
+/// its own query and kv.
 /// @param scale    Factor of the scores: alb_attention_scale(width) for queries and keys that were projected to heads. Where
 ///                 keys are whole tokens, into whose queries a head's projection was absorbed, that of the head's width.
 /// @param dst      (queries, heads * width), dst_row floats between rows; overlaps no input.
