@@ -39,10 +39,13 @@ typedef struct {
     uint8_t *q;        ///< (QUERIES, W4), 0 behind the width
     float *q_scales;   ///< (QUERIES)
     int32_t *q_zeros;  ///< (QUERIES)
-    float *scores;     ///< (QUERIES, K16)
-    uint8_t *p;        ///< (QUERIES, K16), 0 behind the last key
+    float *scores;     ///< (QUERIES, K64)
+    uint8_t *p;        ///< (QUERIES, K64), 0 behind the last key up to K16
     float *inverses;   ///< (QUERIES): 1 / Z
 } alb_attention_s8_scratch;
+
+/// Scores or bytes of a row in the scratch, for whole cache lines of bytes.
+static inline size_t alb_s8_row_length(size_t tokens) { return alb_round_up(tokens, 64); }
 
 /// The keys of one head.
 static inline int8_t *alb_s8_head_keys(const alb_keys_values_s8 *kv, size_t head) {

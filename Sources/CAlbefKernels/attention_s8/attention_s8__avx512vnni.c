@@ -11,7 +11,13 @@
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 
-enum { ROWS = 6, PANELS = 4, LANE_BYTES = ALB_ATTENTION_S8_LANES * ALB_ATTENTION_S8_GROUP };
+enum {
+    ROWS = 6,
+    PANELS = 4,
+    STEP = PANELS * ALB_ATTENTION_S8_LANES,
+    WIDE = 256,  // columns of a head from which on its keys and values do not stay in the caches
+    LANE_BYTES = ALB_ATTENTION_S8_LANES * ALB_ATTENTION_S8_GROUP
+};
 
 /// rne(x) as int32.
 static inline __m512i nearest(__m512 x) {
@@ -129,7 +135,7 @@ static inline void quantize_queries(
         zero[r] = _mm512_set1_epi32(row.zero_point);
         if (r < rows) {
             scratch->q_scales[first + r] = row.scale;
-            scratch->q_zeros[first + r] = row.zero_point;
+            scratch->q_zeros[first + r] = alb_split_zero_point(row.zero_point);
         }
     }
     for (size_t i = 0; i < width; i += 16) {
@@ -145,10 +151,22 @@ static inline void quantize_queries(
 
 // --- Products
 
-/// Scores or bytes of a row of the scratch, for whole fours of panels. Six such rows fit where the layout has room for all queries
-/// of a part at whole panels.
-static inline size_t row_length(const alb_keys_values_s8 *kv) {
-    return alb_round_up(kv->tokens, PANELS * ALB_ATTENTION_S8_LANES);
+/// Keys and values of one head, as the products read them.
+typedef struct {
+    size_t tokens, width, lanes, depth;  ///< lanes: tokens rounded up to a panel; depth: width rounded up to a group
+    const int8_t *keys, *values;
+    const float *key_scales, *value_scales;
+    const int32_t *key_sums;
+} head_operands;
+
+static inline head_operands operands_of(const alb_keys_values_s8 *kv, size_t head) {
+    const size_t lanes = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
+    return (head_operands){
+        .tokens = kv->tokens, .width = kv->width, .lanes = lanes,
+        .depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP),
+        .keys = alb_s8_head_keys(kv, head), .values = alb_s8_head_values(kv, head),
+        .key_scales = kv->key_scales + head * lanes, .key_sums = kv->key_sums + head * lanes,
+        .value_scales = kv->value_scales + head * alb_round_up(kv->width, ALB_ATTENTION_S8_LANES)};
 }
 
 static inline __m512i broadcast_group(const uint8_t *bytes) {
@@ -178,144 +196,157 @@ static inline __attribute__((always_inline)) void dot_tile(
     }
 }
 
-/// Scores of `rows` queries from `row` on with the keys of `panels` panels, and the rows' maxima so far; a key behind the last
-/// one, which only the last panel has, counts for no maximum.
+/// Scores of `rows` queries with the keys of `panels` panels, and the rows' maxima so far; a key behind the last one, which only
+/// the last panel has, counts for no maximum.
 static inline __attribute__((always_inline)) void score_tile(
-    const size_t rows, const size_t panels, const alb_keys_values_s8 *kv, size_t head, size_t key, size_t row,
-    const alb_attention_s8_scratch *scratch, __m512 factor, __m512 top[ROWS]) {
-    const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
-    const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
+    const size_t rows, const size_t panels, const head_operands *h, size_t key, size_t row,
+    const alb_attention_s8_scratch *scratch, __m512 *top) {
+    const size_t length = alb_s8_row_length(h->tokens);
     __m512i sum[ROWS][PANELS];
     dot_tile(
-        rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->q + row * depth, depth,
-        alb_s8_head_keys(kv, head) + key * depth, sum);
+        rows, panels, h->depth / ALB_ATTENTION_S8_GROUP, scratch->q + row * h->depth, h->depth, h->keys + key * h->depth,
+        sum);
 #pragma clang loop unroll(full)
     for (size_t v = 0; v < panels; v++) {
-        const size_t at = head * padded + key + 16 * v;
-        const __m512 key_scales = _mm512_load_ps(kv->key_scales + at);
-        const __m512i key_sums = alb_split_sums_avx512(_mm512_load_si512(kv->key_sums + at));
-        const __mmask16 present = alb_mask_avx512(kv->tokens - key - 16 * v);
+        const size_t at = key + 16 * v;
+        const __m512 key_scales = _mm512_load_ps(h->key_scales + at);
+        const __m512i key_sums = alb_split_sums_avx512(_mm512_load_si512(h->key_sums + at));
+        const __mmask16 present = alb_mask_avx512(h->tokens - at);
 #pragma clang loop unroll(full)
         for (size_t i = 0; i < rows; i++) {
-            const __m512i s =
-                _mm512_dpwssd_epi32(sum[i][v], alb_split_zero_point_avx512(scratch->q_zeros[row + i]), key_sums);
-            const __m512 scale = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(scratch->q_scales[row + i]), key_scales), factor);
-            const __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(s), scale);
-            _mm512_store_ps(scratch->scores + i * row_length(kv) + key + 16 * v, x);
-            top[i] = _mm512_mask_max_ps(top[i], present, top[i], x);
+            const __m512i s = _mm512_dpwssd_epi32(sum[i][v], _mm512_set1_epi32(scratch->q_zeros[row + i]), key_sums);
+            const __m512 u = _mm512_mul_ps(_mm512_cvtepi32_ps(s), key_scales);
+            _mm512_store_ps(scratch->scores + (row + i) * length + at, u);
+            top[i] = _mm512_mask_max_ps(top[i], present, top[i], u);
         }
     }
 }
 
-/// Bytes rne(255 exp(x - maximum)) of four vectors of scores; exp's sequence of operations. x is at most `maximum`, and where exp
-/// would be 0 the exponential of its lowest argument rounds to 0 as well.
-static inline __m512i probabilities(const float *x, __m512 maximum) {
-    __m512 c[4], n[4], p[4];
-    __m512i byte[4];
-#define EACH ALB_PRAGMA(clang loop unroll(full)) for (int v = 0; v < 4; v++)
-    EACH c[v] = _mm512_max_ps(_mm512_sub_ps(_mm512_load_ps(x + 16 * v), maximum), _mm512_set1_ps(ALB_EXP_LOWEST));
-    EACH n[v] = _mm512_roundscale_ps(
-        _mm512_mul_ps(c[v], _mm512_set1_ps(ALB_EXP_LOG2E)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    EACH c[v] = _mm512_fmadd_ps(n[v], _mm512_set1_ps(-ALB_EXP_LN2_HIGH), c[v]);
-    EACH c[v] = _mm512_fmadd_ps(n[v], _mm512_set1_ps(-ALB_EXP_LN2_LOW), c[v]);
-    EACH p[v] = _mm512_fmadd_ps(_mm512_set1_ps(ALB_EXP_E6), c[v], _mm512_set1_ps(ALB_EXP_E5));
-    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(ALB_EXP_E4));
-    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(ALB_EXP_E3));
-    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(ALB_EXP_E2));
-    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(1.0f));
-    EACH p[v] = _mm512_fmadd_ps(p[v], c[v], _mm512_set1_ps(1.0f));
-    // 2^n p is normal: the scaling is exact.
-    EACH byte[v] = nearest(_mm512_mul_ps(_mm512_set1_ps(255.0f), _mm512_scalef_ps(p[v], n[v])));
-#undef EACH
-    // Packing works within 128-bit lanes: 4 bytes of each of the four vectors, put in order at the end.
-    const __m512i packed =
-        _mm512_packus_epi16(_mm512_packus_epi32(byte[0], byte[1]), _mm512_packus_epi32(byte[2], byte[3]));
-    return _mm512_permutexvar_epi32(
-        _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0), packed);
+/// Scores of `rows` queries with all keys of panels [key, past).
+static inline __attribute__((always_inline)) void score_rows(
+    const size_t rows, const head_operands *h, size_t key, size_t past, size_t row,
+    const alb_attention_s8_scratch *scratch, __m512 *tops) {
+    __m512 top[ROWS];
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < rows; i++) top[i] = tops[row + i];
+    for (; key + STEP <= past; key += STEP) score_tile(rows, PANELS, h, key, row, scratch, top);
+    for (; key < past; key += 16) score_tile(rows, 1, h, key, row, scratch, top);
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < rows; i++) tops[row + i] = top[i];
 }
 
-/// Scores of a whole row to bytes and their sum; bytes behind the last key are 0.
-static inline void softmax_row(const float *x, size_t n, float maximum, uint8_t *p, float *total) {
-    const __m512 top = _mm512_set1_ps(maximum);
-    __m512i sum = _mm512_setzero_si512();
+/// Bytes rne(255 * 2^((u - maximum) * factor)) of `count` vectors of scores, at most four; in the scalar's sequence of operations.
+static inline __attribute__((always_inline)) void exponentials(
+    const int count, const float *u, __m512 maximum, __m512 factor, __m512 lowest, __m512i byte[4]) {
+    __m512 c[4], t[4], r[4], p[4];
+    const __m512 shift = _mm512_set1_ps(ALB_ATTENTION_S8_SHIFT);
+#define EACH ALB_PRAGMA(clang loop unroll(full)) for (int v = 0; v < count; v++)
+    EACH c[v] = _mm512_max_ps(_mm512_sub_ps(_mm512_load_ps(u + 16 * v), maximum), lowest);
+    EACH t[v] = _mm512_fmadd_ps(c[v], factor, shift);
+    EACH r[v] = _mm512_fmsub_ps(c[v], factor, _mm512_sub_ps(t[v], shift));
+    EACH p[v] = _mm512_fmadd_ps(_mm512_set1_ps(ALB_ATTENTION_S8_C3), r[v], _mm512_set1_ps(ALB_ATTENTION_S8_C2));
+    EACH p[v] = _mm512_fmadd_ps(p[v], r[v], _mm512_set1_ps(ALB_ATTENTION_S8_C1));
+    EACH p[v] = _mm512_fmadd_ps(p[v], r[v], _mm512_set1_ps(ALB_ATTENTION_S8_C0));
+    EACH byte[v] = nearest(_mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(p[v]), _mm512_slli_epi32(_mm512_castps_si512(t[v]), 23))));
+#undef EACH
+}
+
+/// Scores of a whole row to bytes, 0 behind the last key, and the reciprocal of their sum.
+static inline void softmax_row(size_t row, size_t n, float scale, __m512 top, const alb_attention_s8_scratch *scratch) {
+    const alb_attention_s8_exponent exponent = alb_attention_s8_exponent_of(scratch->q_scales[row], scale);
+    const __m512 factor = _mm512_set1_ps(exponent.factor), lowest = _mm512_set1_ps(exponent.lowest);
+    const __m512 maximum = _mm512_set1_ps(_mm512_reduce_max_ps(top));
+    // Packing works within 128-bit lanes: 4 bytes of each of the four vectors, put in order at the end.
+    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const float *u = scratch->scores + row * alb_s8_row_length(n);
+    uint8_t *p = scratch->p + row * alb_s8_row_length(n);
+    __m512i sum = _mm512_setzero_si512(), byte[4];
     size_t j = 0;
     for (; j + 64 <= n; j += 64) {
-        const __m512i bytes = probabilities(x + j, top);
+        exponentials(4, u + j, maximum, factor, lowest, byte);
+        const __m512i packed =
+            _mm512_packus_epi16(_mm512_packus_epi32(byte[0], byte[1]), _mm512_packus_epi32(byte[2], byte[3]));
+        const __m512i bytes = _mm512_permutexvar_epi32(order, packed);
         sum = _mm512_dpbusd_epi32(sum, bytes, _mm512_set1_epi8(1));
         _mm512_store_si512(p + j, bytes);
     }
     for (; j < n; j += 16) {
-        const __m512 e = alb_exp_avx512(_mm512_sub_ps(_mm512_load_ps(x + j), top));
-        const __m512i byte =
-            _mm512_maskz_mov_epi32(alb_mask_avx512(n - j), nearest(_mm512_mul_ps(_mm512_set1_ps(255.0f), e)));
-        sum = _mm512_add_epi32(sum, byte);
-        _mm_store_si128((__m128i *)(p + j), _mm512_cvtepi32_epi8(byte));
+        exponentials(1, u + j, maximum, factor, lowest, byte);
+        const __m512i present = _mm512_maskz_mov_epi32(alb_mask_avx512(n - j), byte[0]);
+        sum = _mm512_add_epi32(sum, present);
+        _mm_store_si128((__m128i *)(p + j), _mm512_cvtepi32_epi8(present));
     }
-    *total = (float)_mm512_reduce_add_epi32(sum);
-}
-
-/// Probabilities of `rows` queries from `row` on, in the first rows of the scratch: few enough to stay in the first-level cache.
-static inline __attribute__((always_inline)) void probability_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float scale, size_t row,
-    const alb_attention_s8_scratch *scratch) {
-    const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
-    const __m512 factor = _mm512_set1_ps(scale);
-    __m512 top[ROWS];
-#pragma clang loop unroll(full)
-    for (size_t i = 0; i < rows; i++) top[i] = _mm512_set1_ps(-INFINITY);
-    size_t key = 0;
-    for (; key + 16 * PANELS <= padded; key += 16 * PANELS) score_tile(rows, PANELS, kv, head, key, row, scratch, factor, top);
-    for (; key < padded; key += 16) score_tile(rows, 1, kv, head, key, row, scratch, factor, top);
-#pragma clang loop unroll(full)
-    for (size_t i = 0; i < rows; i++)
-        softmax_row(
-            scratch->scores + i * row_length(kv), kv->tokens, _mm512_reduce_max_ps(top[i]),
-            scratch->p + i * row_length(kv), scratch->totals + i);
+    scratch->inverses[row] = 1.0f / (float)_mm512_reduce_add_epi32(sum);
 }
 
 static inline __attribute__((always_inline)) void value_tile(
-    const size_t rows, const size_t panels, const alb_keys_values_s8 *kv, size_t head, size_t channel, float *dst,
-    size_t dst_row, const alb_attention_s8_scratch *scratch) {
-    const size_t depth = alb_round_up(kv->tokens, ALB_ATTENTION_S8_GROUP);
-    const size_t lanes = alb_round_up(kv->width, ALB_ATTENTION_S8_LANES);
+    const size_t rows, const size_t panels, const head_operands *h, size_t channel, size_t row, float *dst, size_t dst_row,
+    const alb_attention_s8_scratch *scratch) {
+    const size_t depth = alb_round_up(h->tokens, ALB_ATTENTION_S8_GROUP), length = alb_s8_row_length(h->tokens);
     __m512i sum[ROWS][PANELS];
     dot_tile(
-        rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->p, row_length(kv),
-        alb_s8_head_values(kv, head) + channel * depth, sum);
+        rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->p + row * length, length, h->values + channel * depth, sum);
 #pragma clang loop unroll(full)
     for (size_t v = 0; v < panels; v++) {
-        const __m512 scales = _mm512_load_ps(kv->value_scales + head * lanes + channel + 16 * v);
-        const __mmask16 m = alb_mask_avx512(kv->width - channel - 16 * v);
+        const size_t at = channel + 16 * v;
+        const __m512 scales = _mm512_load_ps(h->value_scales + at);
+        const __mmask16 m = alb_mask_avx512(h->width - at);
 #pragma clang loop unroll(full)
         for (size_t i = 0; i < rows; i++) {
             const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i][v]), scales);
             _mm512_mask_storeu_ps(
-                dst + i * dst_row + channel + 16 * v, m, _mm512_div_ps(y, _mm512_set1_ps(scratch->totals[i])));
+                dst + (row + i) * dst_row + at, m, _mm512_mul_ps(y, _mm512_set1_ps(scratch->inverses[row + i])));
         }
     }
 }
 
-/// `rows` queries from `row` on, which are quantised, from scores to mixed values.
-static inline __attribute__((always_inline)) void attend_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float scale, size_t row, float *dst, size_t dst_row,
+/// Mixed values of `rows` queries in the channels of panels [channel, past).
+static inline __attribute__((always_inline)) void value_rows(
+    const size_t rows, const head_operands *h, size_t channel, size_t past, size_t row, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch) {
-    probability_rows(rows, kv, head, scale, row, scratch);
-    const size_t lanes = alb_round_up(kv->width, ALB_ATTENTION_S8_LANES);
-    size_t channel = 0;
-    for (; channel + 16 * PANELS <= lanes; channel += 16 * PANELS)
-        value_tile(rows, PANELS, kv, head, channel, dst + row * dst_row, dst_row, scratch);
-    for (; channel < lanes; channel += 16) value_tile(rows, 1, kv, head, channel, dst + row * dst_row, dst_row, scratch);
+    for (; channel + STEP <= past; channel += STEP)
+        value_tile(rows, PANELS, h, channel, row, dst, dst_row, scratch);
+    for (; channel < past; channel += 16) value_tile(rows, 1, h, channel, row, dst, dst_row, scratch);
 }
+
+// A statement for rows [row, row + rows) of a block, in tiles of ROWS, 2 and 1 rows; `rows` is a constant in each.
+#define EACH_TILE(queries, statement)                                                                                 \
+    do {                                                                                                              \
+        size_t row = 0;                                                                                               \
+        for (; row + ROWS <= (queries); row += ROWS) { enum { rows = ROWS }; statement; }                             \
+        for (; row + 2 <= (queries); row += 2) { enum { rows = 2 }; statement; }                                      \
+        for (; row < (queries); row++) { enum { rows = 1 }; statement; }                                              \
+    } while (0)
 
 void alb_attention_s8_block__avx512vnni(
     size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
     size_t dst_row, const alb_attention_s8_scratch *scratch) {
+    const head_operands h = operands_of(kv, head);
+    const size_t lanes = alb_round_up(h.width, ALB_ATTENTION_S8_LANES);
+    __m512 tops[ALB_ATTENTION_S8_QUERIES];
     for (size_t t = 0; t < queries; t += 4)
-        quantize_queries(queries - t < 4 ? queries - t : 4, q, q_row, kv->width, scratch, t);
-    size_t t = 0;
-    for (; t + ROWS <= queries; t += ROWS) attend_rows(ROWS, kv, head, scale, t, dst, dst_row, scratch);
-    for (; t + 2 <= queries; t += 2) attend_rows(2, kv, head, scale, t, dst, dst_row, scratch);
-    for (; t < queries; t++) attend_rows(1, kv, head, scale, t, dst, dst_row, scratch);
+        quantize_queries(queries - t < 4 ? queries - t : 4, q, q_row, h.width, scratch, t);
+    for (size_t t = 0; t < queries; t++) tops[t] = _mm512_set1_ps(-INFINITY);
+    if (h.width < WIDE) {
+        // All keys and values stay in the caches, and the scores of a tile of queries in the first level.
+        EACH_TILE(queries, {
+            score_rows(rows, &h, 0, h.lanes, row, scratch, tops);
+            for (size_t t = row; t < row + rows; t++) softmax_row(t, h.tokens, scale, tops[t], scratch);
+            value_rows(rows, &h, 0, lanes, row, dst, dst_row, scratch);
+        });
+        return;
+    }
+    // Each panel of a wide head is read once for all queries of the block.
+    for (size_t key = 0; key < h.lanes; key += STEP) {
+        const size_t past = h.lanes - key < STEP ? h.lanes : key + STEP;
+        EACH_TILE(queries, score_rows(rows, &h, key, past, row, scratch, tops));
+    }
+    for (size_t t = 0; t < queries; t++) softmax_row(t, h.tokens, scale, tops[t], scratch);
+    for (size_t channel = 0; channel < lanes; channel += STEP) {
+        const size_t past = lanes - channel < STEP ? lanes : channel + STEP;
+        EACH_TILE(queries, value_rows(rows, &h, channel, past, row, dst, dst_row, scratch));
+    }
 }
 
 ALB_TARGET_END

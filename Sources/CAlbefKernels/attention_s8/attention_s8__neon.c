@@ -100,7 +100,7 @@ void alb_attention_s8_quantize_values__neon(
 // --- Products
 
 static void score_rows(
-    size_t queries, const alb_keys_values_s8 *kv, size_t head, float scale, const alb_attention_s8_scratch *scratch,
+    size_t queries, const alb_keys_values_s8 *kv, size_t head, const alb_attention_s8_scratch *scratch,
     const alb_int8_sums *product) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
@@ -112,40 +112,35 @@ static void score_rows(
         const int32_t *key_sums = kv->key_sums + head * padded + key;
         for (size_t t = 0; t < queries; t++) {
             const int32x4_t zero_point = vdupq_n_s32(scratch->q_zeros[t] - product->offset);
-            float *x = scratch->scores + t * padded + key;
+            float *u = scratch->scores + t * alb_s8_row_length(kv->tokens) + key;
 #pragma clang loop unroll(full)
             for (int i = 0; i < QUARTERS; i++) {
                 const int32x4_t s = vmlsq_s32(vld1q_s32(sums[t] + 4 * i), zero_point, vld1q_s32(key_sums + 4 * i));
-                const float32x4_t scales = vmulq_n_f32(vld1q_f32(key_scales + 4 * i), scratch->q_scales[t]);
-                vst1q_f32(x + 4 * i, vmulq_f32(vcvtq_f32_s32(s), vmulq_n_f32(scales, scale)));
+                vst1q_f32(u + 4 * i, vmulq_f32(vcvtq_f32_s32(s), vld1q_f32(key_scales + 4 * i)));
             }
         }
     }
 }
 
-/// rne(255 * exp(x)) of four x that are at most 0. Of alb_exp the selections are left out: no x is too great, and what stands
-/// in for exp below -87 rounds to 0 as well.
-static inline uint32x4_t probability(float32x4_t x) {
-    const float32x4_t one = vdupq_n_f32(1.0f);
-    float32x4_t c = vmaxq_f32(x, vdupq_n_f32(ALB_EXP_LOWEST));
-    float32x4_t n = vrndnq_f32(vmulq_f32(c, vdupq_n_f32(ALB_EXP_LOG2E)));
-    float32x4_t r = vfmaq_f32(c, n, vdupq_n_f32(-ALB_EXP_LN2_HIGH));
-    r = vfmaq_f32(r, n, vdupq_n_f32(-ALB_EXP_LN2_LOW));
-    float32x4_t p = vfmaq_f32(vdupq_n_f32(ALB_EXP_E5), vdupq_n_f32(ALB_EXP_E6), r);
-    p = vfmaq_f32(vdupq_n_f32(ALB_EXP_E4), p, r);
-    p = vfmaq_f32(vdupq_n_f32(ALB_EXP_E3), p, r);
-    p = vfmaq_f32(vdupq_n_f32(ALB_EXP_E2), p, r);
-    p = vfmaq_f32(one, p, r);
-    p = vfmaq_f32(one, p, r);
-    int32x4_t bits = vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vcvtq_s32_f32(n), 23));
-    return vcvtnq_u32_f32(vmulq_f32(vreinterpretq_f32_s32(bits), vdupq_n_f32(255.0f)));
+/// rne(255 * 2^(x * factor)) of four x that are at most 0, in the scalar's sequence of operations.
+static inline uint32x4_t probability(float32x4_t x, float32x4_t factor, float32x4_t lowest) {
+    const float32x4_t shift = vdupq_n_f32(ALB_ATTENTION_S8_SHIFT);
+    const float32x4_t c = vmaxnmq_f32(x, lowest);
+    const float32x4_t shifted = vfmaq_f32(shift, c, factor);
+    const float32x4_t r = vfmaq_f32(vsubq_f32(shift, shifted), c, factor);
+    float32x4_t p = vfmaq_f32(vdupq_n_f32(ALB_ATTENTION_S8_C2), vdupq_n_f32(ALB_ATTENTION_S8_C3), r);
+    p = vfmaq_f32(vdupq_n_f32(ALB_ATTENTION_S8_C1), p, r);
+    p = vfmaq_f32(vdupq_n_f32(ALB_ATTENTION_S8_C0), p, r);
+    const int32x4_t bits = vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vreinterpretq_s32_f32(shifted), 23));
+    return vcvtnq_u32_f32(vreinterpretq_f32_s32(bits));
 }
 
 /// Sixteen scores to bytes.
-static inline uint8x16_t probabilities(const float *x, float32x4_t maximum) {
+static inline uint8x16_t probabilities(const float *u, float32x4_t maximum, float32x4_t factor, float32x4_t lowest) {
     uint16x4_t bytes[QUARTERS];
 #pragma clang loop unroll(full)
-    for (int i = 0; i < QUARTERS; i++) bytes[i] = vmovn_u32(probability(vsubq_f32(vld1q_f32(x + 4 * i), maximum)));
+    for (int i = 0; i < QUARTERS; i++)
+        bytes[i] = vmovn_u32(probability(vsubq_f32(vld1q_f32(u + 4 * i), maximum), factor, lowest));
     return vcombine_u8(
         vmovn_u16(vcombine_u16(bytes[0], bytes[1])), vmovn_u16(vcombine_u16(bytes[2], bytes[3])));
 }
@@ -162,24 +157,28 @@ static float greatest(const float *x, size_t n) {
     return maximum;
 }
 
-/// Scores of a whole row to bytes and their sum; bytes behind the last key are 0.
-static void softmax_row(const float *x, size_t n, size_t padded, uint8_t *p, float *total) {
+/// Scores of a whole row to bytes, 0 behind the last key, and the reciprocal of their sum.
+static void softmax_row(size_t row, size_t n, float scale, const alb_attention_s8_scratch *scratch) {
     static const uint8_t order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const float32x4_t maximum = vdupq_n_f32(greatest(x, n));
+    const alb_attention_s8_exponent exponent = alb_attention_s8_exponent_of(scratch->q_scales[row], scale);
+    const float32x4_t factor = vdupq_n_f32(exponent.factor), lowest = vdupq_n_f32(exponent.lowest);
+    const float *u = scratch->scores + row * alb_s8_row_length(n);
+    uint8_t *p = scratch->p + row * alb_s8_row_length(n);
+    const float32x4_t maximum = vdupq_n_f32(greatest(u, n));
     uint32x4_t sum = vdupq_n_u32(0);
-    for (size_t j = 0; j < padded; j += 16) {
-        uint8x16_t bytes = probabilities(x + j, maximum);
+    for (size_t j = 0; j < n; j += 16) {
+        uint8x16_t bytes = probabilities(u + j, maximum, factor, lowest);
         if (n - j < 16) bytes = vandq_u8(bytes, vcltq_u8(vld1q_u8(order), vdupq_n_u8((uint8_t)(n - j))));
         sum = vpadalq_u16(sum, vpaddlq_u8(bytes));
         vst1q_u8(p + j, bytes);
     }
-    *total = (float)(int32_t)vaddvq_u32(sum);
+    scratch->inverses[row] = 1.0f / (float)(int32_t)vaddvq_u32(sum);
 }
 
 static void value_rows(
     size_t queries, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch, const alb_int8_sums *product) {
-    const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
+    const size_t length = alb_s8_row_length(kv->tokens);
     const size_t depth = alb_round_up(kv->tokens, ALB_ATTENTION_S8_GROUP), groups = depth / ALB_ATTENTION_S8_GROUP;
     const size_t lanes = alb_round_up(kv->width, ALB_ATTENTION_S8_LANES);
     // The scores are done with: a row that stands for ones takes the sums of the values, by the product itself.
@@ -189,7 +188,7 @@ static void value_rows(
     block_sums sums;
     for (size_t channel = 0; channel < lanes; channel += ALB_ATTENTION_S8_LANES) {
         const int8_t *values = alb_s8_head_values(kv, head) + channel * depth;
-        product->run(queries, groups, scratch->p, padded, values, sums);
+        product->run(queries, groups, scratch->p, length, values, sums);
         if (product->offset) product->run(1, groups, ones, depth, values, value_sums);
         const float *scales = kv->value_scales + head * lanes + channel;
         for (size_t i = 0; i < ALB_ATTENTION_S8_LANES && channel + i < kv->width; i += 4) {
@@ -198,8 +197,7 @@ static void value_rows(
                 const int32x4_t sum = vaddq_s32(vld1q_s32(sums[t] + i), lowered);
                 const float32x4_t y = vmulq_f32(vcvtq_f32_s32(sum), vld1q_f32(scales + i));
                 alb_store_neon(
-                    dst + t * dst_row + channel + i, vdivq_f32(y, vdupq_n_f32(scratch->totals[t])),
-                    kv->width - channel - i);
+                    dst + t * dst_row + channel + i, vmulq_n_f32(y, scratch->inverses[t]), kv->width - channel - i);
             }
         }
     }
@@ -208,16 +206,14 @@ static void value_rows(
 void alb_attention_s8_block_neon(
     size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
     size_t dst_row, const alb_attention_s8_scratch *scratch, const alb_int8_sums *product) {
-    const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
     for (size_t t = 0; t < queries; t++) {
         const alb_row_quantization row = alb_quantize_row_neon(q + t * q_row, kv->width, scratch->q + t * depth, depth);
         scratch->q_scales[t] = row.scale;
         scratch->q_zeros[t] = row.zero_point;
     }
-    score_rows(queries, kv, head, scale, scratch, product);
-    for (size_t t = 0; t < queries; t++)
-        softmax_row(scratch->scores + t * padded, kv->tokens, padded, scratch->p + t * padded, scratch->totals + t);
+    score_rows(queries, kv, head, scratch, product);
+    for (size_t t = 0; t < queries; t++) softmax_row(t, kv->tokens, scale, scratch);
     value_rows(queries, kv, head, dst, dst_row, scratch, product);
 }
 

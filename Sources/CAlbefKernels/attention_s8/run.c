@@ -37,7 +37,7 @@ void alb_attention_s8_quantize(
 
 /// Lays out one worker's memory and returns its size; `start` may be NULL to learn only the size.
 static size_t layout(char *start, size_t keys, size_t width, alb_attention_s8_scratch *scratch) {
-    const size_t rows = ALB_ATTENTION_S8_QUERIES, padded = alb_round_up(keys, ALB_ATTENTION_S8_LANES);
+    const size_t rows = ALB_ATTENTION_S8_QUERIES, padded = alb_s8_row_length(keys);
     size_t used = 0;
     size_t q = used;
     used += alb_round_up(rows * alb_round_up(width, ALB_ATTENTION_S8_GROUP), 64);

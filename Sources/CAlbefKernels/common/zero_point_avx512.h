@@ -16,10 +16,15 @@ static inline __m512i alb_split_sums_avx512(__m512i sums) {
     return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_srai_epi32(sums, 7), 16));
 }
 
-/// The negative zero point, 0...255, to go with alb_split_sums_avx512.
-static inline __m512i alb_split_zero_point_avx512(int32_t zero_point) {
+/// The negative zero point, 0...255, as two int16 that go with alb_split_sums_avx512.
+static inline int32_t alb_split_zero_point(int32_t zero_point) {
     const uint32_t low = (uint16_t)(int16_t)-zero_point, high = (uint16_t)(int16_t)(-128 * zero_point);
-    return _mm512_set1_epi32((int32_t)(low | high << 16));
+    return (int32_t)(low | high << 16);
+}
+
+/// As alb_split_zero_point, in each lane.
+static inline __m512i alb_split_zero_point_avx512(int32_t zero_point) {
+    return _mm512_set1_epi32(alb_split_zero_point(zero_point));
 }
 
 ALB_TARGET_END
