@@ -188,12 +188,15 @@ static inline __attribute__((always_inline)) void dot_tile(
 
 #endif
 
+/// Scores of `rows` queries from `row` on, to the first rows of the scratch, and their maxima.
 static inline __attribute__((always_inline)) void score_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float factor, size_t row,
-    const alb_attention_s8_scratch *scratch) {
+    const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, const alb_attention_s8_scratch *scratch,
+    float maximum[ROWS]) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
-    const __m256 factors = _mm256_set1_ps(factor);
+    const __m256 least = _mm256_set1_ps(-INFINITY);
+    __m256 top[ROWS];
+    for (size_t i = 0; i < rows; i++) top[i] = least;
     for (size_t key = 0; key < padded; key += ALB_ATTENTION_S8_LANES) {
         __m256i sum[ROWS][2];
         dot_tile(
@@ -205,37 +208,68 @@ static inline __attribute__((always_inline)) void score_rows(
             const __m256i key_sums = _mm256_load_si256((const __m256i *)(kv->key_sums + at));
             for (size_t i = 0; i < rows; i++) {
                 const __m256i zeros = _mm256_mullo_epi32(_mm256_set1_epi32(scratch->q_zeros[row + i]), key_sums);
-                const __m256 s = _mm256_cvtepi32_ps(_mm256_sub_epi32(sum[i][v], zeros));
-                const __m256 scale =
-                    _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(scratch->q_scales[row + i]), key_scales), factors);
-                _mm256_store_ps(scratch->scores + (row + i) * padded + key + 8 * v, _mm256_mul_ps(s, scale));
+                __m256 u = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(sum[i][v], zeros)), key_scales);
+                _mm256_store_ps(scratch->scores + i * padded + key + 8 * v, u);
+                // A score behind the last key counts for no maximum.
+                if (key + 8 * v + 8 > kv->tokens)
+                    u = _mm256_blendv_ps(least, u, _mm256_castsi256_ps(mask_from(key + 8 * v, kv->tokens)));
+                top[i] = _mm256_max_ps(u, top[i]);
             }
         }
     }
+    for (size_t i = 0; i < rows; i++) maximum[i] = reduce_max(top[i]);
 }
 
-/// Scores of a whole row to bytes and their sum; bytes behind the last key are 0.
-static void softmax_row(const float *x, size_t n, size_t padded, uint8_t *p, float *total) {
-    const __m256 lowest = _mm256_set1_ps(-INFINITY);
-    __m256 top = lowest;
-    for (size_t j = 0; j < n; j += 8) {
-        const __m256 y = _mm256_load_ps(x + j);
-        top = _mm256_max_ps(top, _mm256_blendv_ps(lowest, y, _mm256_castsi256_ps(mask_from(j, n))));
-    }
-    const __m256 maximum = _mm256_set1_ps(reduce_max(top));
+/// `vectors` vectors of differences from a row's maximum to bytes rne(255 * 2^(x * factor)) as int32, side by side: each is a chain
+/// that waits for itself.
+static inline __attribute__((always_inline)) void probabilities(
+    const int vectors, const float *x, __m256 maximum, __m256 factor, __m256 lowest, __m256i byte[4]) {
+    const __m256 shift = _mm256_set1_ps(ALB_ATTENTION_S8_SHIFT);
+    __m256 c[4], t[4], p[4];
+#define EACH ALB_PRAGMA(clang loop unroll(full)) for (int v = 0; v < vectors; v++)
+    // The difference comes first: a NaN becomes `lowest`, as in the scalar form.
+    EACH c[v] = _mm256_max_ps(_mm256_sub_ps(_mm256_load_ps(x + 8 * v), maximum), lowest);
+    EACH t[v] = _mm256_fmadd_ps(c[v], factor, shift);
+    EACH c[v] = _mm256_fmsub_ps(c[v], factor, _mm256_sub_ps(t[v], shift));
+    EACH p[v] = _mm256_fmadd_ps(_mm256_set1_ps(ALB_ATTENTION_S8_C3), c[v], _mm256_set1_ps(ALB_ATTENTION_S8_C2));
+    EACH p[v] = _mm256_fmadd_ps(p[v], c[v], _mm256_set1_ps(ALB_ATTENTION_S8_C1));
+    EACH p[v] = _mm256_fmadd_ps(p[v], c[v], _mm256_set1_ps(ALB_ATTENTION_S8_C0));
+    EACH byte[v] = nearest(_mm256_castsi256_ps(
+        _mm256_add_epi32(_mm256_castps_si256(p[v]), _mm256_slli_epi32(_mm256_castps_si256(t[v]), 23))));
+#undef EACH
+}
+
+/// Scores of a whole row to bytes, and 1 / their sum; bytes behind the last key are 0.
+static void softmax_row(
+    const float *x, size_t n, size_t padded, float greatest, alb_attention_s8_exponent exponent, uint8_t *p, float *inverse) {
+    const __m256 maximum = _mm256_set1_ps(greatest);
+    const __m256 factor = _mm256_set1_ps(exponent.factor), lowest = _mm256_set1_ps(exponent.lowest);
     __m256i sum = _mm256_setzero_si256();
-    for (size_t j = 0; j < padded; j += 8) {
-        const __m256 e = alb_exp_avx2(_mm256_sub_ps(_mm256_load_ps(x + j), maximum));
-        const __m256i byte = _mm256_and_si256(mask_from(j, n), nearest(_mm256_mul_ps(_mm256_set1_ps(255.0f), e)));
-        sum = _mm256_add_epi32(sum, byte);
-        const int64_t bytes = low_bytes(byte);
+    __m256i byte[4];
+    size_t j = 0;
+    for (; j + 32 <= n; j += 32) {
+        probabilities(4, x + j, maximum, factor, lowest, byte);
+        // Packing works within 128-bit lanes: 4 bytes of each of the four vectors, put in order at the end.
+        const __m256i packed =
+            _mm256_packus_epi16(_mm256_packs_epi32(byte[0], byte[1]), _mm256_packs_epi32(byte[2], byte[3]));
+        const __m256i bytes = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+        sum = _mm256_add_epi64(sum, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+        _mm256_storeu_si256((__m256i *)(p + j), bytes);
+    }
+    for (; j < padded; j += 8) {
+        probabilities(1, x + j, maximum, factor, lowest, byte);
+        const int64_t bytes = low_bytes(_mm256_and_si256(mask_from(j, n), byte[0]));
+        sum = _mm256_add_epi64(
+            sum, _mm256_sad_epu8(_mm256_zextsi128_si256(_mm_cvtsi64_si128(bytes)), _mm256_setzero_si256()));
         memcpy(p + j, &bytes, sizeof bytes);
     }
-    *total = (float)reduce_add(sum);
+    // Sums of 64 bits whose upper halves are 0.
+    *inverse = 1.0f / (float)reduce_add(sum);
 }
 
+/// Mixed values of `rows` queries whose bytes are the first rows of the scratch.
 static inline __attribute__((always_inline)) void value_rows(
-    const size_t rows, const alb_keys_values_s8 *kv, size_t head, size_t row, float *dst, size_t dst_row,
+    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch) {
     const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->tokens, ALB_ATTENTION_S8_GROUP);
@@ -243,7 +277,7 @@ static inline __attribute__((always_inline)) void value_rows(
     for (size_t channel = 0; channel < lanes; channel += ALB_ATTENTION_S8_LANES) {
         __m256i sum[ROWS][2];
         dot_tile(
-            rows, depth / ALB_ATTENTION_S8_GROUP, scratch->p + row * padded, padded,
+            rows, depth / ALB_ATTENTION_S8_GROUP, scratch->p, padded,
             alb_s8_head_values(kv, head) + channel * depth, sum);
         for (int v = 0; v < 2; v++) {
             const size_t at = channel + 8 * (size_t)v;
@@ -251,28 +285,37 @@ static inline __attribute__((always_inline)) void value_rows(
             for (size_t i = 0; i < rows; i++) {
                 const __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i][v]), scales);
                 _mm256_maskstore_ps(
-                    dst + (row + i) * dst_row + at, mask_from(at, kv->width),
-                    _mm256_div_ps(y, _mm256_set1_ps(scratch->totals[row + i])));
+                    dst + i * dst_row + at, mask_from(at, kv->width),
+                    _mm256_mul_ps(y, _mm256_set1_ps(scratch->inverses[i])));
             }
         }
     }
 }
 
+/// `rows` queries from `row` on, which are quantised, from scores to mixed values: scores and bytes lie in the first rows of the
+/// scratch, few enough to stay in the first-level cache.
+static inline __attribute__((always_inline)) void attend_rows(
+    const size_t rows, const alb_keys_values_s8 *kv, size_t head, float scale, size_t row, float *dst, size_t dst_row,
+    const alb_attention_s8_scratch *scratch) {
+    const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
+    float maximum[ROWS];
+    score_rows(rows, kv, head, row, scratch, maximum);
+    for (size_t i = 0; i < rows; i++)
+        softmax_row(
+            scratch->scores + i * padded, kv->tokens, padded, maximum[i],
+            alb_attention_s8_exponent_of(scratch->q_scales[row + i], scale), scratch->p + i * padded, scratch->inverses + i);
+    value_rows(rows, kv, head, dst + row * dst_row, dst_row, scratch);
+}
+
 void VARIANT(alb_attention_s8_block)(
     size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
     size_t dst_row, const alb_attention_s8_scratch *scratch) {
-    const size_t padded = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
     const size_t depth = alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
     for (size_t t = 0; t < queries; t++)
         quantize_query(q + t * q_row, kv->width, scratch->q + t * depth, scratch->q_scales + t, scratch->q_zeros + t);
     size_t t = 0;
-    for (; t + ROWS <= queries; t += ROWS) score_rows(ROWS, kv, head, scale, t, scratch);
-    for (; t < queries; t++) score_rows(1, kv, head, scale, t, scratch);
-    for (t = 0; t < queries; t++)
-        softmax_row(scratch->scores + t * padded, kv->tokens, padded, scratch->p + t * padded, scratch->totals + t);
-    t = 0;
-    for (; t + ROWS <= queries; t += ROWS) value_rows(ROWS, kv, head, t, dst, dst_row, scratch);
-    for (; t < queries; t++) value_rows(1, kv, head, t, dst, dst_row, scratch);
+    for (; t + ROWS <= queries; t += ROWS) attend_rows(ROWS, kv, head, scale, t, dst, dst_row, scratch);
+    for (; t < queries; t++) attend_rows(1, kv, head, scale, t, dst, dst_row, scratch);
 }
 
 ALB_TARGET_END
