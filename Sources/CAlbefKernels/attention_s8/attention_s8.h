@@ -16,7 +16,7 @@ enum {
 
 static inline size_t alb_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-// 255 * 2^r on [-1/2, 1/2], within 7.6e-5 of it: a fortieth of a half at 255, where a byte is rounded.
+// 255 * 2^r on [-1/2, 1/2], relatively within 7.6e-5: 0.02 at 255, while bytes are rounded by up to 0.5.
 #define ALB_ATTENTION_S8_C0 0x1.fdf6ap+7f
 #define ALB_ATTENTION_S8_C1 0x1.619026p+7f
 #define ALB_ATTENTION_S8_C2 0x1.eeec44p+5f

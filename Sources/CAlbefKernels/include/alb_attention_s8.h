@@ -47,7 +47,7 @@ void alb_attention_s8_quantize(
 ///     Z    = sum P_j   int32
 ///     dst_c = ((float)(sum_j P_j * v_jc) * value_scale_c) * (1 / (float)Z)
 ///
-/// Each float operation is one IEEE operation; C0 to C3 are 255 * 2^r on [-1/2, 1/2] within 7.6e-5. A row depends on nothing but
+/// Each float operation is one IEEE operation; C0 to C3 are 255 * 2^r on [-1/2, 1/2], relatively within 7.6e-5. A row depends on nothing but
 /// its own query and kv.
 /// @param scale    Factor of the scores: alb_attention_scale(width) for queries and keys that were projected to heads. Where
 ///                 keys are whole tokens, into whose queries a head's projection was absorbed, that of the head's width.
