@@ -1,4 +1,5 @@
 import AlbefTensor
+import Foundation
 import Testing
 
 @Suite("Shapes")
@@ -55,8 +56,36 @@ struct ViewTests {
     }
 }
 
+/// What the kernel says of the mapping that holds an address: its `VmFlags`, two letters each.
+private func mappingFlags(of address: UInt) throws -> [Substring] {
+    var inside = false
+    for line in try String(contentsOfFile: "/proc/self/smaps", encoding: .utf8).split(separator: "\n") {
+        if line.hasPrefix("VmFlags:") {
+            if inside { return line.split(separator: " ").dropFirst().map { $0 } }
+        } else if let range = line.split(separator: " ").first, range.contains("-") {
+            let bounds = range.split(separator: "-").compactMap { UInt($0, radix: 16) }
+            inside = bounds.count == 2 && bounds[0] <= address && address < bounds[1]
+        }
+    }
+    return []
+}
+
 @Suite("The arena")
 struct ArenaTests {
+    @Test(
+        "a large arena begins at a huge page and asks for such pages, a small one does not",
+        .enabled(
+            if: FileManager.default.fileExists(atPath: "/sys/kernel/mm/transparent_hugepage/enabled"),
+            "this system has no transparent huge pages"))
+    func hugePages() throws {
+        for (capacity, large) in [(4096, false), (1 << 21, true), (9 << 20 | 64, true)] {
+            let arena = Arena(capacity: capacity)
+            let address = UInt(bitPattern: arena.pointer(to: arena.reserve(Shape(1))))
+            #expect(address % (large ? 1 << 21 : 64) == 0)
+            #expect(try mappingFlags(of: address).contains("hg") == large, "\(capacity) bytes")
+        }
+    }
+
     @Test("a plan measures exactly what the same code then uses")
     func planEqualsUse() {
         func pass(_ arena: Arena) {
