@@ -17,7 +17,7 @@ private func value(_ function: alb_function, _ x: Float, _ setting: Setting) -> 
 }
 
 /// The worst errors over bit patterns `first`, `first + step`, … below `end`: in units in the last place of float32, or absolute
-/// for erf; and whether every instruction set gave the scalar bytes.
+/// for erf, none for GELU; and whether every instruction set gave the scalar bytes.
 private func worst(_ function: alb_function, _ first: UInt32, _ end: UInt32, step: UInt32) -> (error: Double, equal: Bool) {
     let x = UnsafeMutablePointer<Float>.allocate(capacity: lanes)
     let y = UnsafeMutablePointer<Float>.allocate(capacity: lanes)
@@ -45,7 +45,7 @@ private func worst(_ function: alb_function, _ first: UInt32, _ end: UInt32, ste
                 if memcmp(y, other, count * 4) != 0 { equal = false }
             }
         }
-        var i = 0
+        var i = function == ALB_FUNCTION_GELU ? count : 0
         while i < count {
             let input = Double(x[i]), found = Double(y[i])
             var e: Double
@@ -96,6 +96,20 @@ struct FunctionTests {
             let result = worst(ALB_FUNCTION_ERF, sign + top / 8 * part, sign + top / 8 * (part + 1), step: Self.exhaustive)
             #expect(result.error <= 2e-7, "\(result.error)")
             #expect(result.equal)
+        }
+    }
+
+    // Some instruction sets have a sequence of operations of their own for it.
+    @Test("GELU has the scalar bytes for every number", arguments: 0..<8)
+    func gelu(part: UInt32) {
+        let top = Float.infinity.bitPattern
+        for sign in [0, 0x8000_0000] as [UInt32] {
+            let result = worst(ALB_FUNCTION_GELU, sign + top / 8 * part, sign + top / 8 * (part + 1), step: Self.exhaustive)
+            #expect(result.equal)
+            // Where erf reaches its limit.
+            let first = sign + Float(5.6).bitPattern, last = sign + Float(5.7).bitPattern
+            let dense = worst(ALB_FUNCTION_GELU, first + part, last, step: 8)
+            #expect(dense.equal)
         }
     }
 
