@@ -91,10 +91,10 @@ extension Kernels {
     @unsafe private func keysValues(_ kv: QuantizedKeysValues, in arena: Arena) -> alb_keys_values_s8 {
         unsafe alb_keys_values_s8(
             heads: kv.heads, tokens: kv.tokens, width: kv.width,
-            keys: arena.pointer(to: kv.keys).assumingMemoryBound(to: Int8.self),
+            keys: arena.signedBytes(kv.keys),
             key_scales: arena.floats(kv.keyScales),
             key_sums: arena.integers(kv.keySums),
-            values: arena.pointer(to: kv.values).assumingMemoryBound(to: Int8.self),
+            values: arena.signedBytes(kv.values),
             value_scales: arena.floats(kv.valueScales))
     }
 }

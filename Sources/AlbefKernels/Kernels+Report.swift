@@ -44,6 +44,7 @@ extension Kernels {
             ("attention_f32", alb_attention_f32_variant(isa.code)),
             ("product_f32", alb_product_f32_variant(isa.code)),
             ("linear_backward", alb_linear_backward_variant(isa.code)),
+            ("transpose_heads_int8", alb_transpose_heads_int8_variant(isa.code)),
             ("gradients", alb_gradients_variant(isa.code)),
             ("resample_rgb", alb_resample_rgb_variant(isa.code)),
         ]

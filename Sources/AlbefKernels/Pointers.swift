@@ -20,6 +20,12 @@ extension Arena {
         precondition(view.type == .uint8)
         return unsafe pointer(to: view).assumingMemoryBound(to: UInt8.self)
     }
+
+    /// The first element of an int8 tensor.
+    @unsafe func signedBytes(_ view: TensorView) -> UnsafeMutablePointer<Int8> {
+        precondition(view.type == .int8)
+        return unsafe pointer(to: view).assumingMemoryBound(to: Int8.self)
+    }
 }
 
 extension ConstantTensor {

@@ -52,9 +52,10 @@ extension CrossAttention {
     ///     projected: K and V are projected    2·S·V·D   scores and mixing  2·T·S·D
     ///     absorbed:  queries and mixed rows   2·T·V·D   scores and mixing  2·H·T·S·V
     ///
-    /// Only int8 models with heads of whole packed blocks have the absorbed form.
+    /// Only int8 models with heads and a source width of whole packed blocks have the absorbed form.
     public func absorbs(tokens: Int, sourceTokens: Int) -> Bool {
-        guard arithmetic == .int8, block.key.isInt8, block.value.isInt8, Kernels.splits(block.width, heads: block.heads),
+        guard arithmetic == .int8, block.key.isInt8, block.value.isInt8,
+            Kernels.absorbs(channels: block.width, depth: block.key.inputs, heads: block.heads),
             block.key.inputs <= QuantizedKeysValues.maximumLength
         else { return false }
         let width = block.width, sourceWidth = block.key.inputs
@@ -80,13 +81,15 @@ extension CrossAttention {
                 let q = record?.queries ?? work.reserve(x.shape)
                 block.query(x, to: q, in: work)
                 let parts = merged(parts, in: work.arena)
+                let projection = projection(for: parts, in: work)
                 for index in 0..<parts.count {
                     let part = parts[index]
                     switch part.source {
                     case .projected(let source):
                         source.attend(q.rows(part.rows), heads: block.heads, to: context.rows(part.rows), in: work)
                     case .absorbed(let tokens):
-                        absorb(q.rows(part.rows), tokens, to: context.rows(part.rows), in: work)
+                        guard let projection else { preconditionFailure("a part absorbs a projection that was not made") }
+                        absorb(q.rows(part.rows), projection, tokens, to: context.rows(part.rows), in: work)
                     }
                 }
                 if let record { block.probabilities(record, in: work) }
@@ -115,22 +118,37 @@ extension CrossAttention {
         return result
     }
 
+    /// What queries absorb, made once for all parts; nil where none of them does.
+    private func projection(for parts: ArenaList<CrossPart>, in work: Workspace) -> AbsorbedProjection? {
+        for index in 0..<parts.count {
+            guard case .absorbed = parts[index].source else { continue }
+            guard case .int8(let keys) = block.key.weight else {
+                preconditionFailure("a layer absorbs int8 projections only")
+            }
+            return work.kernels.absorbedProjection(of: keys, heads: block.heads, in: work.arena)
+        }
+        return nil
+    }
+
     /// Mixed values of queries `q`, `[rows, width]`, from the tokens themselves.
     ///
     /// The bias of the keys would move all scores of a row alike, and so drops out of the softmax. The weights of a softmax
     /// sum to 1, so the bias of the values is added once.
-    private func absorb(_ q: TensorView, _ tokens: QuantizedKeysValues, to context: TensorView, in work: Workspace) {
-        guard case .int8(let keys) = block.key.weight, case .int8(let values) = block.value.weight else {
+    private func absorb(
+        _ q: TensorView, _ projection: AbsorbedProjection, _ tokens: QuantizedKeysValues, to context: TensorView,
+        in work: Workspace
+    ) {
+        guard case .int8(let values) = block.value.weight else {
             preconditionFailure("a layer absorbs int8 projections only")
         }
         let heads = block.heads, rows = 0..<heads * q.rows
         // Room for as many rows as are joined at most, so that a plan holds however texts are joined.
-        let room = Shape(heads * max(q.rows, CrossAttention.absorbedRows), tokens.width)
+        let most = max(q.rows, CrossAttention.absorbedRows), room = Shape(heads * most, tokens.width)
         work.arena.scoped {
             let mixed = work.reserve(room).rows(rows)
             work.arena.scoped {
                 let queries = work.reserve(room).rows(rows)
-                work.kernels.absorbProjection(of: q, keys, heads: heads, to: queries, in: work.arena)
+                work.kernels.absorb(q, projection, room: most, to: queries, in: work.arena)
                 work.kernels.attention(
                     queries, tokens, heads: 1, scale: Kernels.attentionScale(width: block.width / heads), to: mixed,
                     in: work.arena)

@@ -12,6 +12,7 @@ private struct Fusion {
     let attention: CrossAttention
     let bench: Bench
     let width: Int
+    let sourceWidth: Int
     let imageTokens: Int
     let projected: CrossSource
     let absorbed: CrossSource
@@ -31,7 +32,7 @@ private struct Fusion {
 
     private init(_ layer: EncoderLayer, _ attention: CrossAttention, _ c: ModelConfiguration, _ bench: Bench) {
         (self.layer, self.attention, self.bench) = (layer, attention, bench)
-        (width, imageTokens) = (c.textWidth, c.imageTokens)
+        (width, sourceWidth, imageTokens) = (c.textWidth, c.visionWidth, c.imageTokens)
         let image = bench.rows(c.imageTokens, c.visionWidth, seed: 3)
         let shared = SharedRows(image, quantizing: attention.quantizesSource, in: bench.work)
         projected = .projected(attention.keysValues(shared, in: bench.work))
@@ -50,7 +51,7 @@ struct CrossAttentionTests {
     @Test("the form with fewer products is taken, by lengths and the file alone")
     func form() throws {
         try Fusion.with { fusion in
-            // 2·2·T·10·36 + 2·T·36·64 < 2·10·36·64 + 2·T·10·64, so T < 9.66
+            // 2·2·T·10·48 + 2·T·48·64 < 2·10·48·64 + 2·T·10·64, so T < 9.06
             for tokens in 1...30 {
                 #expect(fusion.attention.absorbs(tokens: tokens, sourceTokens: 10) == (tokens <= 9), "\(tokens) tokens")
             }
@@ -62,6 +63,15 @@ struct CrossAttentionTests {
             let attention = try CrossAttention(
                 file, "text_encoder.encoder.layer.2.crossattention", width: 40, sourceWidth: 36, heads: 2, arithmetic: .int8)
             // Heads of 20 channels are no whole blocks.
+            #expect(!attention.absorbs(tokens: 1, sourceTokens: 10))
+        }
+        var narrow = TinyModel.wide
+        narrow.configuration.visionWidth = 36
+        try narrow.withFile { path in
+            let file = try ModelFile(path: path)
+            let attention = try CrossAttention(
+                file, "text_encoder.encoder.layer.2.crossattention", width: 64, sourceWidth: 36, heads: 2, arithmetic: .int8)
+            // Nor are tokens of 36 columns.
             #expect(!attention.absorbs(tokens: 1, sourceTokens: 10))
         }
     }
@@ -82,7 +92,7 @@ struct CrossAttentionTests {
             let bench = fusion.bench
             let x = bench.rows(80, fusion.width, seed: 9)
             // More rows than are joined, of which some look at a picture of their own and some take the other form.
-            let image = bench.rows(fusion.imageTokens, 36, seed: 4)
+            let image = bench.rows(fusion.imageTokens, fusion.sourceWidth, seed: 4)
             let other = CrossSource.absorbed(bench.kernels.quantizeKeysValues(image, image, heads: 1, in: bench.work.arena))
             let cuts = [0, 9, 18, 20, 27, 36, 45, 54, 63, 66, 75, 80]
             let forms = [fusion.absorbed, fusion.absorbed, fusion.absorbed, other, fusion.projected]

@@ -42,17 +42,18 @@ public struct TinyModel: Sendable {
         return tiny
     }
 
-    /// With heads of whole packed blocks, so that fusion with short texts takes the absorbed form of cross-attention.
+    /// With heads and pictures' tokens of whole packed blocks, so that fusion with short texts takes the absorbed form of
+    /// cross-attention.
     public static var wide: TinyModel {
         var tiny = TinyModel()
-        tiny.configuration.textWidth = 64
+        (tiny.configuration.visionWidth, tiny.configuration.textWidth) = (48, 64)
         return tiny
     }
 
     /// The same with nothing but a classification head.
     public static func wideClassifying(_ classes: Int) -> TinyModel {
         var tiny = TinyModel.classifying(classes)
-        tiny.configuration.textWidth = 64
+        (tiny.configuration.visionWidth, tiny.configuration.textWidth) = (48, 64)
         return tiny
     }
 

@@ -72,15 +72,26 @@ extern const operation operation_layer_norm_quantized;
 
 typedef struct {
     alb_matmul_int8_args args;
-    size_t heads;
+    size_t heads, dst_head;
 } matmul_heads_call;
 extern const operation operation_matmul_heads;
 
 typedef struct {
-    alb_linear_backward_args args;
-    size_t heads, dst_head;
-} linear_backward_heads_call;
-extern const operation operation_linear_backward_heads;
+    alb_quantize_args args;
+    size_t heads;
+    const float *factors;
+    float *scratch;
+} quantize_heads_call;
+extern const operation operation_quantize_heads;
+
+typedef struct {
+    size_t heads, channels, depth;
+    const int8_t *src;
+    int8_t *values;
+    float *scales;
+    int32_t *sums;
+} transpose_heads_call;
+extern const operation operation_transpose_heads;
 
 // --- Rows
 

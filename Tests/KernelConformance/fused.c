@@ -50,17 +50,24 @@ static void draw_matmul_heads(void *call, shape_source *shape) {
     a->m = extent(shape, 9, EDGES(1, 3, 6, 7, 13, 50));
     a->n = c->heads * 16 * extent(shape, 3, EDGES(1, 4, 5, 9));
     a->k = round_up(extent(shape, 60, EDGES(4, 12, 64, 300)), 4);
-    a->dst_stride = a->n + gap(shape);
     a->epilogue.bias = chance(shape, 2) ? WANTED : NULL;
     a->epilogue.activation = (alb_activation)chance(shape, 3);
     a->epilogue.residual = chance(shape, 2) ? WANTED : NULL;
-    a->epilogue.residual_stride = a->n + gap(shape);
+    if (choice(shape, 2)) {
+        c->dst_head = a->n / c->heads;
+        a->dst_stride = a->n + gap(shape);
+        a->epilogue.residual_stride = a->n + gap(shape);
+    } else {
+        a->dst_stride = a->epilogue.residual_stride = a->n / c->heads + gap(shape);
+        c->dst_head = a->m * a->dst_stride;
+    }
 }
 
 static void describe_matmul_heads(void *call, visitor *v) {
     matmul_heads_call *c = call;
     alb_matmul_int8_args *a = &c->args;
     NUMBER(c->heads);
+    NUMBER(c->dst_head);
     NUMBER(a->m);
     NUMBER(a->n);
     NUMBER(a->k);
@@ -75,9 +82,12 @@ static void describe_matmul_heads(void *call, visitor *v) {
     VECTOR(ROLE_INPUT, a->rhs_scales, KIND_F32, a->n);
     VECTOR(ROLE_INPUT, a->rhs_sums, KIND_I32, a->n);
     if (OPTIONAL(a->epilogue.bias)) VECTOR(ROLE_INPUT, a->epilogue.bias, KIND_F32, a->n);
+    // Side by side, or one after the other.
+    const bool apart = c->dst_head > a->n / c->heads || a->dst_stride < a->n;
+    const size_t dst_rows = apart ? rows : a->m, columns = apart ? a->n / c->heads : a->n;
     if (OPTIONAL(a->epilogue.residual))
-        MATRIX(ROLE_INPUT, a->epilogue.residual, KIND_F32, a->m, a->n, a->epilogue.residual_stride);
-    MATRIX(ROLE_OUTPUT, a->dst, KIND_F32, a->m, a->n, a->dst_stride);
+        MATRIX(ROLE_INPUT, a->epilogue.residual, KIND_F32, dst_rows, columns, a->epilogue.residual_stride);
+    MATRIX(ROLE_OUTPUT, a->dst, KIND_F32, dst_rows, columns, a->dst_stride);
 }
 
 static void refine_matmul_heads(void *call, random_source *random) {
@@ -92,62 +102,79 @@ static void refine_matmul_heads(void *call, random_source *random) {
 
 static void run_matmul_heads(const void *call, alb_isa isa, int threads) {
     const matmul_heads_call *c = call;
-    alb_matmul_heads_f32_qu8d_qs8c(isa, threads, c->heads, &c->args);
+    alb_matmul_heads_f32_qu8d_qs8c(isa, threads, c->heads, c->dst_head, &c->args);
 }
 
 const operation operation_matmul_heads = {
     "matmul_heads_f32_qu8d_qs8c", sizeof(matmul_heads_call), draw_matmul_heads, describe_matmul_heads, refine_matmul_heads,
     run_matmul_heads, alb_matmul_f32_qu8d_qs8c_variant};
 
-// --- Backward products head by head
+// --- Quantisation head by head
 
-static void draw_linear_backward_heads(void *call, shape_source *shape) {
-    linear_backward_heads_call *c = call;
-    alb_linear_backward_args *a = &c->args;
-    c->heads = extent(shape, 3, EDGES(1, 2, 4));
-    a->rows = extent(shape, 6, EDGES(1, 2, 5));
-    a->channels = c->heads * 16 * extent(shape, 2, EDGES(1, 4));
-    a->depth = extent(shape, 60, EDGES(1, 4, 15, 17, 64, 100));
-    a->g_row = a->channels + gap(shape);
-    a->dst_row = a->depth + gap(shape);
-    c->dst_head = a->rows * a->dst_row;
-    a->accumulate = chance(shape, 2);
-    if (choice(shape, 2))
-        a->float_weights = WANTED;
-    else
-        a->int8_weights = WANTED;
+static void draw_quantize_heads(void *call, shape_source *shape) {
+    quantize_heads_call *c = call;
+    alb_quantize_args *a = &c->args;
+    c->heads = extent(shape, 4, EDGES(1, 2, 3));
+    const size_t width = extent(shape, 70, EDGES(1, 4, 15, 16, 17, 31, 64, 100));
+    a->m = extent(shape, 9, EDGES(1, 3, 16, 17, 40, 200));
+    a->k = c->heads * width;
+    a->src_stride = a->k + gap(shape);
+    a->dst_stride = round_up(width, 4);
 }
 
-static void describe_linear_backward_heads(void *call, visitor *v) {
-    linear_backward_heads_call *c = call;
-    alb_linear_backward_args *a = &c->args;
+static void describe_quantize_heads(void *call, visitor *v) {
+    quantize_heads_call *c = call;
+    alb_quantize_args *a = &c->args;
     NUMBER(c->heads);
-    NUMBER(c->dst_head);
-    NUMBER(a->rows);
-    NUMBER(a->channels);
-    NUMBER(a->depth);
-    NUMBER(a->g_row);
-    NUMBER(a->dst_row);
-    NUMBER(a->accumulate);
-    MATRIX(ROLE_INPUT, a->g, KIND_F32, a->rows, a->channels, a->g_row);
-    if (OPTIONAL(a->float_weights)) ALIGNED(ROLE_INPUT, a->float_weights, KIND_F32, a->channels * a->depth);
-    if (OPTIONAL(a->int8_weights)) {
-        ALIGNED(ROLE_INPUT, a->int8_weights, KIND_S8, a->channels * round_up(a->depth, 4));
-        VECTOR(ROLE_INPUT, a->scales, KIND_F32, a->channels);
-    }
-    // Between heads and rows may lie what belongs to others.
-    const size_t all = (c->heads - 1) * c->dst_head + (a->rows - 1) * a->dst_row + a->depth;
-    VECTOR(ROLE_IN_OUT, a->dst, KIND_F32, all);
+    NUMBER(a->m);
+    NUMBER(a->k);
+    NUMBER(a->src_stride);
+    NUMBER(a->dst_stride);
+    MATRIX(ROLE_INPUT, a->src, KIND_F32, a->m, a->k, a->src_stride);
+    VECTOR(ROLE_INPUT, c->factors, KIND_F32, a->k);
+    VECTOR(ROLE_OUTPUT, a->dst, KIND_U8, c->heads * a->m * a->dst_stride);
+    VECTOR(ROLE_OUTPUT, a->scales, KIND_F32, c->heads * a->m);
+    VECTOR(ROLE_OUTPUT, a->zero_points, KIND_I32, c->heads * a->m);
+    SCRATCH(c->scratch, MAXIMUM_THREADS * ALB_QUANTIZE_HEADS_SCRATCH_ROWS * (a->k / c->heads) * sizeof(float));
 }
 
-static void run_linear_backward_heads(const void *call, alb_isa isa, int threads) {
-    const linear_backward_heads_call *c = call;
-    alb_linear_backward_heads(isa, threads, c->heads, c->dst_head, &c->args);
+static void run_quantize_heads(const void *call, alb_isa isa, int threads) {
+    const quantize_heads_call *c = call;
+    alb_quantize_heads_qu8d_f32(isa, threads, c->heads, c->factors, &c->args, c->scratch);
 }
 
-const operation operation_linear_backward_heads = {
-    "linear_backward_heads", sizeof(linear_backward_heads_call), draw_linear_backward_heads,
-    describe_linear_backward_heads, NULL, run_linear_backward_heads, alb_linear_backward_variant};
+const operation operation_quantize_heads = {
+    "quantize_heads_qu8d_f32", sizeof(quantize_heads_call), draw_quantize_heads, describe_quantize_heads, NULL,
+    run_quantize_heads, alb_quantize_qu8d_f32_variant};
+
+// --- Transposition head by head
+
+static void draw_transpose_heads(void *call, shape_source *shape) {
+    transpose_heads_call *c = call;
+    c->heads = extent(shape, 4, EDGES(1, 2, 3));
+    c->channels = c->heads * 16 * extent(shape, 3, EDGES(1, 2, 4, 9));
+    c->depth = 16 * extent(shape, 6, EDGES(1, 2, 3, 16));
+}
+
+static void describe_transpose_heads(void *call, visitor *v) {
+    transpose_heads_call *c = call;
+    NUMBER(c->heads);
+    NUMBER(c->channels);
+    NUMBER(c->depth);
+    ALIGNED(ROLE_INPUT, c->src, KIND_S8, c->channels * c->depth);
+    ALIGNED(ROLE_OUTPUT, c->values, KIND_S8, c->channels * c->depth);
+    VECTOR(ROLE_OUTPUT, c->scales, KIND_F32, c->heads * c->depth);
+    VECTOR(ROLE_OUTPUT, c->sums, KIND_I32, c->heads * c->depth);
+}
+
+static void run_transpose_heads(const void *call, alb_isa isa, int threads) {
+    const transpose_heads_call *c = call;
+    alb_transpose_heads_int8(isa, threads, c->heads, c->channels, c->depth, c->src, c->values, c->scales, c->sums);
+}
+
+const operation operation_transpose_heads = {
+    "transpose_heads_int8", sizeof(transpose_heads_call), draw_transpose_heads, describe_transpose_heads, NULL,
+    run_transpose_heads, alb_transpose_heads_int8_variant};
 
 const operation *const fused_operations[] = {
-    &operation_layer_norm_quantized, &operation_matmul_heads, &operation_linear_backward_heads, NULL};
+    &operation_layer_norm_quantized, &operation_matmul_heads, &operation_quantize_heads, &operation_transpose_heads, NULL};

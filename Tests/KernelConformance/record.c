@@ -102,11 +102,17 @@ RECORDED(
     (isa, threads, norm, quantized, scratch), *norm, *quantized, scratch)
 RECORDED(
     operation_matmul_heads, matmul_heads_call, alb_matmul_heads_f32_qu8d_qs8c,
-    (alb_isa isa, int threads, size_t heads, const alb_matmul_int8_args *a), (isa, threads, heads, a), *a, heads)
-RECORDED(
-    operation_linear_backward_heads, linear_backward_heads_call, alb_linear_backward_heads,
-    (alb_isa isa, int threads, size_t heads, size_t dst_head, const alb_linear_backward_args *a),
+    (alb_isa isa, int threads, size_t heads, size_t dst_head, const alb_matmul_int8_args *a),
     (isa, threads, heads, dst_head, a), *a, heads, dst_head)
+RECORDED(
+    operation_quantize_heads, quantize_heads_call, alb_quantize_heads_qu8d_f32,
+    (alb_isa isa, int threads, size_t heads, const float *factors, const alb_quantize_args *a, float *scratch),
+    (isa, threads, heads, factors, a, scratch), *a, heads, factors, scratch)
+RECORDED(
+    operation_transpose_heads, transpose_heads_call, alb_transpose_heads_int8,
+    (alb_isa isa, int threads, size_t heads, size_t channels, size_t depth, const int8_t *src, int8_t *values, float *scales,
+     int32_t *sums),
+    (isa, threads, heads, channels, depth, src, values, scales, sums), heads, channels, depth, src, values, scales, sums)
 RECORDED(
     operation_attention_s8_quantize, attention_s8_quantize_call, alb_attention_s8_quantize,
     (alb_isa isa, int threads, const float *k, size_t k_row, const float *v_, size_t v_row, const alb_keys_values_s8 *kv),

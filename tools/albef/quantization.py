@@ -105,7 +105,7 @@ class QuantizedLinear(nn.Linear):
 def absorbs(core: bert.AttentionCore, tokens: int, image_tokens: int) -> bool:
     """Whether the runtime absorbs the projections of a cross-attention for a text of so many tokens."""
     width, image_width = core.key.weight.shape
-    if width // core.heads % 16:
+    if width // core.heads % 16 or image_width % 16:
         return False
     projected = 2 * image_tokens * image_width * width + 2 * tokens * image_tokens * width
     return 2 * tokens * image_width * width + 2 * core.heads * tokens * image_tokens * image_width < projected
@@ -120,10 +120,11 @@ class QuantizedCrossCore(bert.AttentionCore):
             return super().forward(x, memory, mask, rows)
         q = self._split(self.query(x))
         batch, heads, tokens, width = q.shape
-        # A float product, with the int8 weights as they are.
+        # The queries take the weights' scales, so that whole numbers meet; float32 holds their sums exactly, bfloat16 does not.
         with torch.autocast(q.device.type, enabled=False):
             codes, scale = symmetric_codes(self.key.weight, 1)
-            absorbed = torch.einsum("bhtd,hdv->bhtv", q.float(), (codes * scale).view(heads, width, -1))
+            q_codes, q_scale = row_codes(q.float() * scale.view(heads, 1, width))
+            absorbed = torch.einsum("bhtd,hdv->bhtv", q_codes, codes.view(heads, width, -1)) * q_scale
         memory = memory if rows is None else memory.index_select(0, rows)
         queries, memory = absorbed.flatten(1, 2)[:, None], memory[:, None]
         dropout = self.dropout if self.training else 0.0

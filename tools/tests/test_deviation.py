@@ -14,6 +14,7 @@ from albef import deviation
 from albef.checkpoint import save_checkpoint
 from albef.gradcam import cross_attention
 from albef.model import ModelConfig
+from albef.model.bert import AttentionCore
 from albef.model.config import small_config
 from albef.quantization import absorbs
 from albef.random_checkpoint import build_random, synthetic_vocabulary
@@ -37,6 +38,11 @@ def test_the_published_size_absorbs_up_to_62_tokens():
     model = build_random("retrieval", config, 1, twins=False, queue_size=8)
     core = cross_attention(model.bert, 1)
     assert [absorbs(core, tokens, 577) for tokens in (1, 12, 30, 62, 63, 100)] == [True] * 4 + [False] * 2
+
+
+@pytest.mark.parametrize(("width", "image_width", "expected"), [(64, 48, True), (64, 36, False), (40, 48, False)])
+def test_only_whole_blocks_of_16_are_absorbed(width, image_width, expected):
+    assert absorbs(AttentionCore(width, image_width, 2, 0.0), 1, 577) is expected
 
 
 def tensors(seed: int) -> dict[str, np.ndarray]:

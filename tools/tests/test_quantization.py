@@ -16,7 +16,7 @@ from torch import nn
 
 from albef import quantization as q
 from albef.loading import load_model
-from albef.model import PretrainModel, RetrievalModel
+from albef.model import PretrainModel, RetrievalModel, bert
 from albef.model.attention import attend
 from albef.random_checkpoint import build_random
 
@@ -102,6 +102,48 @@ def test_int8_attention_follows_the_formula_and_stays_near_the_float_form():
         weights = np.rint(255 * np.exp(scores - scores.max())).astype(int)
         mixed = (weights @ v_codes[batch, head].astype(int)) * v_scale[batch, head, 0] / weights.sum()
         np.testing.assert_allclose(found[batch, head, query], mixed, rtol=1e-5, atol=1e-6)
+
+
+def cross_core() -> tuple[q.QuantizedCrossCore, torch.Tensor, torch.Tensor]:
+    """A cross-attention of two heads that absorbs its projections, with a text and a picture for it."""
+    core = q.QuantizedCrossCore(64, 48, 2, 0.0)
+    core.attend = q.quantized_attend
+    for layer in (core.query, core.key, core.value):
+        layer.__class__ = q.QuantizedLinear
+        nn.init.normal_(layer.weight, std=0.2)
+    x, memory = torch.randn(1, 3, 64), torch.randn(1, 30, 48)
+    assert q.absorbs(core, 3, 30)
+    return core, x, memory
+
+
+@torch.no_grad()
+def test_absorbed_queries_follow_the_formula(monkeypatch):
+    core, x, memory = cross_core()
+    taken = []
+    monkeypatch.setattr(q, "quantized_attend", lambda *arguments: taken.append(arguments) or torch.zeros(1, 1, 6, 48))
+    core(x, memory, None, None)
+    queries, keys, values, _, _, factor = taken[0]
+    assert queries.shape == (1, 1, 6, 48) and factor == 1 / math.sqrt(32)
+    assert torch.equal(keys[0], memory) and torch.equal(values[0], memory)
+    codes, scales = (t.numpy() for t in q.symmetric_codes(core.key.weight, 1))
+    plain = core.query(x)[0].numpy()
+    for head, token in np.ndindex(2, 3):
+        channels = slice(32 * head, 32 * head + 32)
+        row, zero, scale = quantized_row(plain[token, channels] * scales[channels, 0])
+        sums = (np.array(row) - zero) @ codes[channels].astype(int)
+        np.testing.assert_array_equal(queries[0, 0, 3 * head + token], sums.astype(np.float32) * scale)
+
+
+def test_the_absorbed_form_is_near_the_projected_one_and_passes_gradients():
+    core, x, memory = cross_core()
+    found = core(x, memory, None, None)
+    projected = bert.AttentionCore.forward(core, x, memory, None, None)
+    assert 1e-5 < (found - projected).abs().max() < 0.1 * projected.abs().max()
+    gradients = [
+        torch.autograd.grad((out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum(), core.key.weight)[0]
+        for out in (found, projected)
+    ]
+    assert torch.cosine_similarity(*(gradient.flatten() for gradient in gradients), dim=0) > 0.98
 
 
 def test_int8_attention_refuses_a_mask():

@@ -28,13 +28,6 @@ typedef struct {
 /// Bits: equal on every ISA and for every number of threads. Reads and writes: no byte outside of the operands.
 void alb_linear_backward(alb_isa isa, int threads, const alb_linear_backward_args *_Nonnull args);
 
-/// Head by head: dst[h] = g[:, h] . W[h, :] at dst + h * dst_head floats, where a head is a block of channels / heads columns of
-/// g and as many channels of W. This takes queries to where the keys' inputs are: q . (W x) = (q . W) . x.
-/// @param heads  Divides the channels into multiples of 16.
-/// Bits: each head's like alb_linear_backward of that part alone.
-void alb_linear_backward_heads(
-    alb_isa isa, int threads, size_t heads, size_t dst_head, const alb_linear_backward_args *_Nonnull args);
-
 /// The variant that runs under a ceiling.
 alb_isa alb_linear_backward_variant(alb_isa ceiling);
 

@@ -1,10 +1,12 @@
-/// Packs weights into the kernels' layouts, and back. Scalar: done once, at export.
+/// Packs weights into the kernels' layouts, and back: scalar, done once, at export. Transposes packed weights: in every pass.
 #ifndef ALB_PACK_H
 #define ALB_PACK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "alb_isa.h"
 
 /// What quantisation of a matrix did; for the exporter's report.
 typedef struct {
@@ -35,6 +37,22 @@ bool alb_pack_f32(int threads, size_t channels, size_t depth, const float *_Nonn
 /// dst[n][k] = (float)q * scale. dst is channels x depth, dense.
 void alb_unpack_int8(
     int threads, size_t channels, size_t depth, const int8_t *_Nonnull values, const float *_Nonnull scales, float *_Nonnull dst);
+
+/// Transposes each head's d = channels / heads channels of a packed matrix W, so that g . W[h] is the product of a linear
+/// layer of d inputs, whose channels are W's inputs. The heads' matrices follow each other, as one of heads * depth channels.
+/// @param heads   Divides channels into multiples of 16.
+/// @param depth   A multiple of 16.
+/// @param src     [channels/16][depth/4][16][4]
+/// @param values  [heads * depth/16][d/4][16][4]: input c of channel h * depth + k is input k of src's channel h * d + c.
+/// @param scales  heads * depth: 1, as for the integers themselves.
+/// @param sums    heads * depth: the sum over a channel's inputs.
+/// Bits: equal on every ISA. Threads: blocks of channels are split. Reads and writes no byte outside of the buffers.
+void alb_transpose_heads_int8(
+    alb_isa isa, int threads, size_t heads, size_t channels, size_t depth, const int8_t *_Nonnull src,
+    int8_t *_Nonnull values, float *_Nonnull scales, int32_t *_Nonnull sums);
+
+/// The variant that runs under a ceiling.
+alb_isa alb_transpose_heads_int8_variant(alb_isa ceiling);
 
 /// dst[n][k] = the packed weight. dst is channels x depth, dense.
 void alb_unpack_f32(int threads, size_t channels, size_t depth, const float *_Nonnull values, float *_Nonnull dst);

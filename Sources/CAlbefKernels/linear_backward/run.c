@@ -9,7 +9,7 @@ typedef struct {
     const alb_linear_backward_args *args;
     alb_product_tile tile;
     alb_unpack_channels unpack;
-    size_t heads, dst_head, row_blocks, column_blocks;
+    size_t column_blocks;
 } job;
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -50,8 +50,8 @@ static void unpack_weights(
     }
 }
 
-static void packed_block(
-    const job *j, const alb_linear_backward_args *a, size_t row, size_t rows, size_t column, size_t columns) {
+static void packed_block(const job *j, size_t row, size_t rows, size_t column, size_t columns) {
+    const alb_linear_backward_args *a = j->args;
     _Alignas(64) float lhs[ALB_PRODUCT_ROWS * ALB_PRODUCT_DEPTH];
     _Alignas(64) float rhs[ALB_PRODUCT_DEPTH * ALB_PRODUCT_COLUMNS];
     _Alignas(64) float sums[ALB_PRODUCT_ROWS * ALB_PRODUCT_COLUMNS];
@@ -73,51 +73,28 @@ static void packed_block(
     }
 }
 
-/// The arguments of one head alone.
-static alb_linear_backward_args head_of(const job *j, size_t head) {
-    alb_linear_backward_args a = *j->args;
-    const size_t first = head * (a.channels / j->heads);
-    a.channels /= j->heads;
-    a.g += first;
-    if (a.int8_weights) {
-        a.int8_weights += alb_int8_position(first, 0, a.depth);
-        a.scales += first;
-    } else {
-        a.float_weights += alb_float_position(first, 0, a.depth);
-    }
-    a.dst += head * j->dst_head;
-    return a;
-}
-
 static void part(void *context, size_t begin, size_t end, int worker) {
     (void)worker;
     const job *j = context;
-    const size_t blocks = j->row_blocks * j->column_blocks;
     for (size_t index = begin; index < end; index++) {
-        const alb_linear_backward_args a = head_of(j, index / blocks);
         const size_t column = index % j->column_blocks * ALB_PRODUCT_COLUMNS;
-        const size_t row = index % blocks / j->column_blocks * ALB_PRODUCT_ROWS;
-        const size_t rows = smaller(ALB_PRODUCT_ROWS, a.rows - row);
-        const size_t columns = smaller(ALB_PRODUCT_COLUMNS, a.depth - column);
+        const size_t row = index / j->column_blocks * ALB_PRODUCT_ROWS;
+        const size_t rows = smaller(ALB_PRODUCT_ROWS, j->args->rows - row);
+        const size_t columns = smaller(ALB_PRODUCT_COLUMNS, j->args->depth - column);
         if (j->tile)
-            packed_block(j, &a, row, rows, column, columns);
+            packed_block(j, row, rows, column, columns);
         else
-            alb_linear_backward_block__scalar(&a, row, rows, column, columns);
+            alb_linear_backward_block__scalar(j->args, row, rows, column, columns);
     }
 }
 
-void alb_linear_backward_heads(
-    alb_isa isa, int threads, size_t heads, size_t dst_head, const alb_linear_backward_args *args) {
-    job j = {
-        args, alb_product_select(isa), alb_unpack_channels_select(isa), heads, dst_head,
-        (args->rows + ALB_PRODUCT_ROWS - 1) / ALB_PRODUCT_ROWS,
-        (args->depth + ALB_PRODUCT_COLUMNS - 1) / ALB_PRODUCT_COLUMNS};
-    const size_t work = smaller(args->rows, ALB_PRODUCT_ROWS) * ALB_PRODUCT_COLUMNS * (args->channels / heads);
-    alb_parallel_for(threads, heads * j.row_blocks * j.column_blocks, alb_grain(work, 120000), part, &j);
-}
-
 void alb_linear_backward(alb_isa isa, int threads, const alb_linear_backward_args *args) {
-    alb_linear_backward_heads(isa, threads, 1, 0, args);
+    job j = {
+        args, alb_product_select(isa), alb_unpack_channels_select(isa),
+        (args->depth + ALB_PRODUCT_COLUMNS - 1) / ALB_PRODUCT_COLUMNS};
+    const size_t row_blocks = (args->rows + ALB_PRODUCT_ROWS - 1) / ALB_PRODUCT_ROWS;
+    const size_t work = smaller(args->rows, ALB_PRODUCT_ROWS) * ALB_PRODUCT_COLUMNS * args->channels;
+    alb_parallel_for(threads, row_blocks * j.column_blocks, alb_grain(work, 120000), part, &j);
 }
 
 alb_isa alb_linear_backward_variant(alb_isa ceiling) { return alb_product_f32_variant(ceiling); }
