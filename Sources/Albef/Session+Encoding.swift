@@ -125,13 +125,16 @@ struct Sequences {
     let ranges: [Range<Int>]
     /// Rows of all.
     let rows: Int
+    /// The rows of the first, as one range, where all of several are the same text.
+    let oneText: [Range<Int>]?
 
-    init(_ counts: [Int]) {
+    init(_ counts: [Int], sameText: Bool = false) {
         var start = 0
         ranges = counts.map { count in
             defer { start += count }
             return start..<start + count
         }
         rows = start
+        oneText = sameText && counts.count > 1 ? [ranges[0]] : nil
     }
 }

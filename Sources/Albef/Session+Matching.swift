@@ -57,7 +57,7 @@ extension Session {
             for start in stride(from: 0, to: images.count, by: limit) {
                 let batch = start..<min(start + limit, images.count)
                 let scores = try pass.match(
-                    batch.map { ([images[$0]], 1) }, Array(repeating: text.tokens, count: batch.count), head)
+                    batch.map { ([images[$0]], 1) }, Array(repeating: text.tokens, count: batch.count), sameText: true, head)
                 for (index, score) in zip(batch, scores) {
                     results.append(
                         Match(similarity: similarities?[index], match: score.probability, itmLogit: score.logit))
@@ -115,13 +115,15 @@ extension ForwardPass {
 
     /// Fuses texts with pictures and scores the pairs, at most ``rowLimit`` tokens together.
     ///
-    /// - Parameter scenes: Pictures, and how many of the texts look at them, in the order of the texts.
-    func match(_ scenes: [(images: [EncodedImage], texts: Int)], _ texts: [[Float]], _ head: MatchingHead)
-        throws(AlbefError) -> [(logit: Float, probability: Float)]
-    {
+    /// - Parameters:
+    ///   - scenes: Pictures, and how many of the texts look at them, in the order of the texts.
+    ///   - sameText: True where all texts are the same, so that less is computed.
+    func match(
+        _ scenes: [(images: [EncodedImage], texts: Int)], _ texts: [[Float]], sameText: Bool = false, _ head: MatchingHead
+    ) throws(AlbefError) -> [(logit: Float, probability: Float)] {
         let mark = arena.mark()
         defer { arena.release(to: mark) }
-        let (states, sequences) = placeTexts(texts)
+        let (states, sequences) = placeTexts(texts, sameText: sameText)
         let logits = reserveResults(texts.count, 2), probabilities = reserveResults(texts.count, 2)
         try computing { () throws(AlbefError) in
             let tokens = classTokens(states, sequences, scenes)
@@ -134,9 +136,9 @@ extension ForwardPass {
     }
 
     /// Lays text tokens one after another.
-    func placeTexts(_ texts: [[Float]]) -> (states: TensorView, sequences: Sequences) {
+    func placeTexts(_ texts: [[Float]], sameText: Bool = false) -> (states: TensorView, sequences: Sequences) {
         let width = model.text.width
-        let sequences = Sequences(texts.map { $0.count / width })
+        let sequences = Sequences(texts.map { $0.count / width }, sameText: sameText)
         let states = work.reserve(Shape(sequences.rows, width))
         for (text, rows) in zip(texts, sequences.ranges) { arena.write(text.span, to: states.rows(rows)) }
         return (states, sequences)
@@ -165,10 +167,13 @@ extension ForwardPass {
         arena.scoped {
             let scenes = place(scenes, sequences)
             if showsAllTokens {
-                model.text.fuse(states, sequences: sequences.ranges, scenes: scenes, in: work)
+                model.text.fuse(
+                    states, sequences: sequences.ranges, scenes: scenes, oneText: sequences.oneText, in: work)
                 copyFirstRows(of: states, sequences, to: tokens)
             } else {
-                model.text.fuse(states, sequences: sequences.ranges, scenes: scenes, classTokens: tokens, in: work)
+                model.text.fuse(
+                    states, sequences: sequences.ranges, scenes: scenes, oneText: sequences.oneText, classTokens: tokens,
+                    in: work)
             }
         }
         if showsAllTokens { work.observe("fusion_tokens", states) }

@@ -110,6 +110,8 @@ struct TextEncoder: Sendable {
     ///   - x: `[rows, width]`: text tokens, replaced by fused tokens.
     ///   - sequences: The rows of each text.
     ///   - scenes: In the order of the texts, all of them. The layers look at the pictures of a scene in turn.
+    ///   - oneText: The rows of a text, as one range, where all texts are that one: what the first layer computes before
+    ///     it looks at a picture is then computed once. nil where they differ.
     ///   - first: The first layer whose input is kept, for the gradient; nil keeps none. The fused tokens have the same bytes.
     ///   - classTokens: `[texts, width]`: receives the first fused token of each text, and the last layer computes no other;
     ///     then `x` is left without meaning. nil where all tokens are wanted.
@@ -117,15 +119,17 @@ struct TextEncoder: Sendable {
     ///   releases them.
     @discardableResult
     func fuse(
-        _ x: TensorView, sequences: [Range<Int>], scenes: Scenes, keepingFrom first: Int? = nil,
-        classTokens: TensorView? = nil, in work: Workspace
+        _ x: TensorView, sequences: [Range<Int>], scenes: Scenes, oneText: [Range<Int>]? = nil,
+        keepingFrom first: Int? = nil, classTokens: TensorView? = nil, in work: Workspace
     ) -> TensorView {
         let kept = work.reserve(Shape(layers.count - (first ?? layers.count), x.rows, x.columns))
         for index in fusionLayer..<layers.count {
             if let first, index >= first { work.arena.copy(x, to: kept.matrix(index - first)) }
             work.arena.scoped {
                 let sources = self.sources(of: index, sequences, scenes, in: work)
-                if let classTokens, index == layers.count - 1 {
+                if let oneText, index == fusionLayer, classTokens == nil || index < layers.count - 1 {
+                    layers[index](x.rows(oneText[0]), sequence: oneText, lookingAtEachOf: sources, to: x, in: work)
+                } else if let classTokens, index == layers.count - 1 {
                     layers[index].firstRows(x, sequences: sequences, sources: sources, to: classTokens, in: work)
                 } else {
                     layers[index](x, sequences: sequences, sources: sources, to: x, in: work)

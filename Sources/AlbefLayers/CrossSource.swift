@@ -89,12 +89,50 @@ extension CrossAttention {
                         source.attend(q.rows(part.rows), heads: block.heads, to: context.rows(part.rows), in: work)
                     case .absorbed(let tokens):
                         guard let projection else { preconditionFailure("a part absorbs a projection that was not made") }
-                        absorb(q.rows(part.rows), projection, tokens, to: context.rows(part.rows), in: work)
+                        work.arena.scoped {
+                            let queries = absorb(q.rows(part.rows), projection, in: work)
+                            mix(queries, tokens, to: context.rows(part.rows), in: work)
+                        }
                     }
                 }
                 if let record { block.probabilities(record, in: work) }
             }
             block.finish(context, residual: x, record: record?.norm, to: y, in: work)
+        }
+    }
+
+    /// Attends with every row of `x` to each of several sources: queries, and what they absorb, are made once.
+    ///
+    /// - Parameters:
+    ///   - x: `[tokens, width]`.
+    ///   - y: `[sources * tokens, width]`, not `x`: all rows with the first source, with the second and so on; the bytes of
+    ///     ``callAsFunction(_:parts:record:to:in:)`` for each.
+    public func callAsFunction(
+        _ x: TensorView, each sources: some IndexedValues<CrossSource>, to y: TensorView, in work: Workspace
+    ) {
+        work.arena.scoped {
+            let context = work.reserve(y.shape)
+            work.arena.scoped {
+                let q = work.reserve(x.shape)
+                block.query(x, to: q, in: work)
+                var absorbed: TensorView?
+                for index in 0..<sources.count {
+                    let part = context.rows(index * x.rows..<(index + 1) * x.rows)
+                    switch sources[index] {
+                    case .projected(let source):
+                        source.attend(q, heads: block.heads, to: part, in: work)
+                    case .absorbed(let tokens):
+                        let queries = absorbed ?? absorb(q, absorbedProjection(in: work), in: work)
+                        absorbed = queries
+                        mix(queries, tokens, to: part, in: work)
+                    }
+                }
+            }
+            let residual = work.reserve(y.shape)
+            for index in 0..<sources.count {
+                work.arena.copy(x, to: residual.rows(index * x.rows..<(index + 1) * x.rows))
+            }
+            block.finish(context, residual: residual, record: nil, to: y, in: work)
         }
     }
 
@@ -121,38 +159,38 @@ extension CrossAttention {
     /// What queries absorb, made once for all parts; nil where none of them does.
     private func projection(for parts: ArenaList<CrossPart>, in work: Workspace) -> AbsorbedProjection? {
         for index in 0..<parts.count {
-            guard case .absorbed = parts[index].source else { continue }
-            guard case .int8(let keys) = block.key.weight else {
-                preconditionFailure("a layer absorbs int8 projections only")
-            }
-            return work.kernels.absorbedProjection(of: keys, heads: block.heads, in: work.arena)
+            if case .absorbed = parts[index].source { return absorbedProjection(in: work) }
         }
         return nil
     }
 
-    /// Mixed values of queries `q`, `[rows, width]`, from the tokens themselves.
+    private func absorbedProjection(in work: Workspace) -> AbsorbedProjection {
+        guard case .int8(let keys) = block.key.weight else { preconditionFailure("a layer absorbs int8 projections only") }
+        return work.kernels.absorbedProjection(of: keys, heads: block.heads, in: work.arena)
+    }
+
+    /// Queries `q`, `[rows, width]`, taken to where the keys' inputs are: `[heads * rows, source width]`.
+    private func absorb(_ q: TensorView, _ projection: AbsorbedProjection, in work: Workspace) -> TensorView {
+        // Room for as many rows as are joined at most, so that a plan holds however texts are joined.
+        let most = max(q.rows, CrossAttention.absorbedRows)
+        let queries = work.reserve(Shape(block.heads * most, projection.depth)).rows(0..<block.heads * q.rows)
+        work.kernels.absorb(q, projection, room: most, to: queries, in: work.arena)
+        return queries
+    }
+
+    /// Mixed values, `[rows, width]`, of queries that absorbed the keys' projection, from the tokens themselves.
     ///
     /// The bias of the keys would move all scores of a row alike, and so drops out of the softmax. The weights of a softmax
     /// sum to 1, so the bias of the values is added once.
-    private func absorb(
-        _ q: TensorView, _ projection: AbsorbedProjection, _ tokens: QuantizedKeysValues, to context: TensorView,
-        in work: Workspace
-    ) {
-        guard case .int8(let values) = block.value.weight else {
-            preconditionFailure("a layer absorbs int8 projections only")
-        }
-        let heads = block.heads, rows = 0..<heads * q.rows
-        // Room for as many rows as are joined at most, so that a plan holds however texts are joined.
-        let most = max(q.rows, CrossAttention.absorbedRows), room = Shape(heads * most, tokens.width)
+    private func mix(_ queries: TensorView, _ tokens: QuantizedKeysValues, to context: TensorView, in work: Workspace) {
+        guard case .int8(let values) = block.value.weight else { preconditionFailure("a layer absorbs int8 projections only") }
+        let heads = block.heads
         work.arena.scoped {
-            let mixed = work.reserve(room).rows(rows)
-            work.arena.scoped {
-                let queries = work.reserve(room).rows(rows)
-                work.kernels.absorb(q, projection, room: most, to: queries, in: work.arena)
-                work.kernels.attention(
-                    queries, tokens, heads: 1, scale: Kernels.attentionScale(width: block.width / heads), to: mixed,
-                    in: work.arena)
-            }
+            let room = Shape(max(queries.rows, heads * CrossAttention.absorbedRows), tokens.width)
+            let mixed = work.reserve(room).rows(0..<queries.rows)
+            work.kernels.attention(
+                queries, tokens, heads: 1, scale: Kernels.attentionScale(width: block.width / heads), to: mixed,
+                in: work.arena)
             work.kernels.linear(
                 work.kernels.quantizeRows(mixed, in: work.arena), values, heads: heads, bias: block.value.bias,
                 to: context, in: work.arena)

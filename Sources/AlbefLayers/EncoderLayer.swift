@@ -71,6 +71,28 @@ public struct EncoderLayer: Sendable {
         }
     }
 
+    /// Runs the layer for one text that looks at each of several sources: what comes before it looks is the same for all of
+    /// them and computed once. A source gives the same bytes as alone.
+    ///
+    /// - Parameters:
+    ///   - x: `[tokens, width]`.
+    ///   - sequence: Its rows, as one range.
+    ///   - sources: What the cross-attention, which the layer has, looks at.
+    ///   - y: `[sources * tokens, width]`: the text with the first source, with the second and so on; may begin with `x`.
+    public func callAsFunction(
+        _ x: TensorView, sequence: [Range<Int>], lookingAtEachOf sources: some IndexedValues<CrossSource>, to y: TensorView,
+        in work: Workspace
+    ) {
+        guard let crossAttention else { preconditionFailure("a layer without cross-attention looks at nothing") }
+        work.arena.scoped {
+            let own = work.reserve(x.shape)
+            selfAttention(x, sequences: sequence, to: own, in: work)
+            let fused = work.reserve(y.shape)
+            crossAttention(own, each: sources, to: fused, in: work)
+            feedForward(fused, to: y, in: work)
+        }
+    }
+
     /// Runs the layer for the first row of each text alone, with the bytes that it has when all rows are computed.
     ///
     /// - Parameters:
