@@ -33,7 +33,7 @@ import Glibc
         precondition(capacity >= 0)
         let size = max(Arena.alignment, capacity)
         let alignment = size < Arena.hugePage ? Arena.alignment : Arena.hugePage
-        let base = unsafe UnsafeMutableRawPointer.allocate(byteCount: size, alignment: alignment)
+        let base = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: alignment)
         // Advice: where it is refused, all is as before but a little slower.
         if size >= Arena.hugePage { unsafe _ = madvise(base, size, MADV_HUGEPAGE) }
         unsafe self.init(base: base, capacity: size)
