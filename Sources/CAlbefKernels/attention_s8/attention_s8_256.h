@@ -133,8 +133,8 @@ static void quantize_query(const float *x, size_t n, uint8_t *q, float *scale, i
 
 // --- Softmax
 
-/// `vectors` vectors of differences from a row's maximum to bytes rne(255 * 2^(x * factor)) as int32, side by side: each is a chain
-/// that waits for itself.
+/// `vectors` vectors of scores to bytes rne(255 * 2^((x - maximum) * factor)) as int32, side by side: each is a chain that
+/// waits for itself.
 static inline __attribute__((always_inline)) void probabilities(
     const int vectors, const float *x, __m256 maximum, __m256 factor, __m256 lowest, __m256i byte[4]) {
     const __m256 shift = _mm256_set1_ps(ALB_ATTENTION_S8_SHIFT);

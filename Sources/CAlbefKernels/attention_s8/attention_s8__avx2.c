@@ -1,6 +1,7 @@
-// Int8 attention without an int8 dot product. Bytes are widened to 16 bits for vpmaddwd, which cannot saturate here: bytes 0 and 2
-// of each group of 4 in one vector, bytes 1 and 3 in another, so that both sums land in the lane of their key or channel. The
-// rows of a part are widened once a piece of the depth, and a panel's piece once for all of them.
+// Int8 attention without an int8 dot product. Bytes are widened to 16 bits for vpmaddwd, which cannot saturate here: bytes 0
+// and 2 of each group of 4 in one vector, bytes 1 and 3 in another, so that both sums land in the lane of their key or channel.
+// The rows of a part are widened once a piece of the depth, queries without their zero points, and a panel's piece once for all
+// rows.
 #if defined(__x86_64__)
 
 #define VARIANT(name) name##__avx2
@@ -33,20 +34,25 @@ enum {
     ALB_PRAGMA(clang loop unroll(full)) for (size_t i = 0; i < rows; i++)  \
         ALB_PRAGMA(clang loop unroll(full)) for (size_t v = 0; v < 2; v++)
 
-/// `groups` groups of each row: all groups' even bytes, then all odd ones.
-static void widen_rows(size_t rows, size_t groups, const uint8_t *bytes, size_t row_bytes, int32_t *widened) {
+/// `groups` groups of each row, less its zero point where there are any: all groups' even bytes, then all odd ones.
+static inline __attribute__((always_inline)) void widen_rows(
+    size_t rows, size_t groups, const uint8_t *bytes, size_t row_bytes, const int32_t *zeros, int32_t *widened) {
     for (size_t i = 0; i < rows; i++, bytes += row_bytes, widened += STRIDE) {
+        const __m256i zero = _mm256_set1_epi16(zeros ? (int16_t)zeros[i] : 0);
         size_t g = 0;
         for (; g + 8 <= groups; g += 8) {
             const __m256i x = _mm256_loadu_si256((const __m256i *)(bytes + g * ALB_ATTENTION_S8_GROUP));
-            _mm256_storeu_si256((__m256i *)(widened + g), _mm256_and_si256(x, _mm256_set1_epi16(0xff)));
-            _mm256_storeu_si256((__m256i *)(widened + groups + g), _mm256_srli_epi16(x, 8));
+            const __m256i even = _mm256_and_si256(x, _mm256_set1_epi16(0xff)), odd = _mm256_srli_epi16(x, 8);
+            _mm256_storeu_si256((__m256i *)(widened + g), _mm256_sub_epi16(even, zero));
+            _mm256_storeu_si256((__m256i *)(widened + groups + g), _mm256_sub_epi16(odd, zero));
         }
         for (; g < groups; g++) {
-            uint32_t group;
+            int32_t group;
             memcpy(&group, bytes + g * ALB_ATTENTION_S8_GROUP, sizeof group);
-            widened[g] = (int32_t)(group & 0x00ff00ff);
-            widened[groups + g] = (int32_t)(group >> 8 & 0x00ff00ff);
+            const __m128i x = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(group));
+            const __m128i apart = _mm_shufflelo_epi16(_mm_sub_epi16(x, _mm256_castsi256_si128(zero)), 0xd8);
+            widened[g] = _mm_cvtsi128_si32(apart);
+            widened[groups + g] = _mm_extract_epi32(apart, 1);
         }
     }
 }
@@ -82,8 +88,8 @@ typedef struct {
     int first, last;  ///< whether sums begin and end here
 } piece;
 
-/// Scores of `rows` queries from `row` on with one panel of keys, and the rows' maxima so far. Until the last piece the scratch holds
-/// sums instead of scores.
+/// Scores of `rows` queries from `row` on with one panel of keys, and the rows' maxima so far. Until the last piece the scratch
+/// holds sums instead of scores.
 static inline __attribute__((always_inline)) void score_band(
     const size_t rows, piece part, const int32_t *lhs, const __m256i (*rhs)[2], const alb_keys_values_s8 *kv, size_t head,
     size_t key, size_t row, const alb_attention_s8_scratch *scratch, __m256 *top) {
@@ -101,10 +107,7 @@ static inline __attribute__((always_inline)) void score_band(
     const int whole = key + ALB_ATTENTION_S8_LANES <= kv->tokens;
     EACH_ROW_AND_HALF {
         const size_t at = head * padded + key + 8 * v;
-        const __m256i key_sums = _mm256_load_si256((const __m256i *)(kv->key_sums + at));
-        const __m256i zeros = _mm256_mullo_epi32(_mm256_set1_epi32(scratch->q_zeros[row + i]), key_sums);
-        __m256 u = _mm256_mul_ps(
-            _mm256_cvtepi32_ps(_mm256_sub_epi32(sum[i][v], zeros)), _mm256_load_ps(kv->key_scales + at));
+        __m256 u = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i][v]), _mm256_load_ps(kv->key_scales + at));
         _mm256_store_ps(scores + i * padded + 8 * v, u);
         // A score behind the last key counts for no maximum.
         if (!whole) u = _mm256_blendv_ps(least, u, _mm256_castsi256_ps(mask_from(key + 8 * v, kv->tokens)));
@@ -122,7 +125,7 @@ static void scores(
     for (size_t i = 0; i < queries; i++) top[i] = _mm256_set1_ps(-INFINITY);
     for (size_t g = 0; g < groups; g += PIECE) {
         const piece part = {groups - g < PIECE ? groups - g : PIECE, g == 0, groups - g <= PIECE};
-        widen_rows(queries, part.groups, scratch->q + g * ALB_ATTENTION_S8_GROUP, depth, lhs);
+        widen_rows(queries, part.groups, scratch->q + g * ALB_ATTENTION_S8_GROUP, depth, scratch->q_zeros, lhs);
         for (size_t key = 0; key < kv->tokens; key += ALB_ATTENTION_S8_LANES) {
             widen_panel(part.groups, alb_s8_head_keys(kv, head) + key * depth + g * LANE_BYTES, rhs);
             for (size_t band = 0; band < bands; band++) {
@@ -154,7 +157,7 @@ static void mixed_values(
     const size_t panels = left < PANELS ? left : PANELS, bands = (queries + ROWS - 1) / ROWS;
     for (size_t g = 0; g < groups; g += PIECE) {
         const piece part = {groups - g < PIECE ? groups - g : PIECE, g == 0, groups - g <= PIECE};
-        widen_rows(queries, part.groups, scratch->p + g * ALB_ATTENTION_S8_GROUP, padded, lhs);
+        widen_rows(queries, part.groups, scratch->p + g * ALB_ATTENTION_S8_GROUP, padded, NULL, lhs);
         for (size_t panel = 0; panel < panels; panel++) {
             const size_t first = channel + panel * ALB_ATTENTION_S8_LANES;
             widen_panel(part.groups, alb_s8_head_values(kv, head) + first * depth + g * LANE_BYTES, rhs);

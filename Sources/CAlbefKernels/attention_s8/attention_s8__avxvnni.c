@@ -84,8 +84,8 @@ static inline __attribute__((always_inline)) void value_rows(
     }
 }
 
-/// `rows` queries from `row` on, which are quantised, from scores to mixed values: scores and bytes lie in the first rows of the
-/// scratch, few enough to stay in the first-level cache.
+/// `rows` queries from `row` on, which are quantised, from scores to mixed values: scores and bytes lie in the first rows of
+/// the scratch, few enough to stay in the first-level cache.
 static inline __attribute__((always_inline)) void attend_rows(
     const size_t rows, const alb_keys_values_s8 *kv, size_t head, float scale, size_t row, float *dst, size_t dst_row,
     const alb_attention_s8_scratch *scratch) {
