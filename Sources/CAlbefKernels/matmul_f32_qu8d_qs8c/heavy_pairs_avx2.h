@@ -1,8 +1,8 @@
 /// Pairs of neighbouring weights that vpmaddubsw could saturate, and the products of what is taken out of them.
 ///
-/// A pair is heavy when its sum is more than 128 in size: 129 * 255 has no place in 16 bits. Without the second of its weights it
-/// is light. Both pairs of a group of 4 meet the odd activations, which lie ready as 16-bit pairs, rows side by side: a weight
-/// taken out costs an instruction or two for every 8 rows.
+/// A pair is heavy when its sum is more than 128 in size: 129 * 255 has no place in 16 bits. Without the second of its weights
+/// it is light. The second weights of a group's two pairs meet activations 1 and 3 of it, which lie ready as 16-bit pairs, rows
+/// side by side: a weight that is taken out costs a few instructions for every 8 rows.
 #ifndef ALB_HEAVY_PAIRS_AVX2_H
 #define ALB_HEAVY_PAIRS_AVX2_H
 
@@ -14,7 +14,7 @@
 ALB_TARGET_BEGIN(ALB_AVX2_FEATURES)
 
 #define ALB_HEAVY_PIECE 512  // depth that is looked at together: its activations stay in the first-level cache
-#define ALB_HEAVY_MOST 2     // of the 16 channels of a group, those up to which it pays to take weights out
+#define ALB_HEAVY_MOST 2     // heavy ones of a group's 32 pairs up to which it pays to take weights out
 #define ALB_HEAVY_VECTORS (ALB_MATMUL_INT8_AVX2_ROWS / 8)
 
 /// Activations 1 and 3 of each group, as 16-bit pairs: [group][row], zeros up to a multiple of 8 rows.
@@ -22,34 +22,34 @@ typedef struct {
     __m256i pairs[ALB_HEAVY_PIECE / ALB_GROUP][ALB_HEAVY_VECTORS];
 } alb_odd_columns;
 
-/// The weights that are taken out of a piece of one block of channels.
+/// The heavy pairs in a piece of one block of channels: 32 bits a group, two of each channel.
 typedef struct {
-    size_t count;  ///< (group, channel) with one or two of them
-    uint64_t masks[ALB_HEAVY_PIECE / ALB_GROUP / 4];  ///< which, 16 bits a group
-    _Alignas(32) int32_t weights[ALB_HEAVY_PIECE / ALB_GROUP][ALB_BLOCK];  ///< second and fourth weight, as a 16-bit pair
-} alb_heavy_weights;
+    size_t count;
+    uint64_t masks[ALB_HEAVY_PIECE / ALB_GROUP / 2];
+} alb_heavy_pairs;
+
+/// Takes the second weights of heavy pairs out of 8 channels' weights.
+/// @param mask  Becomes a mask of these pairs.
+static inline __m256i alb_light_weights(__m256i weights, __m256i *mask) {
+    const __m256i sizes = _mm256_abs_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), weights));
+    *mask = _mm256_cmpgt_epi16(sizes, _mm256_set1_epi16(128));
+    return _mm256_andnot_si256(_mm256_slli_epi16(*mask, 8), weights);
+}
 
 /// Copies a piece of one block of channels to `light`, without the second weights of heavy pairs, and lists these.
 /// @return  heavy->count
-static inline size_t alb_find_heavy(size_t groups, const int8_t *rhs, int8_t *light, alb_heavy_weights *heavy) {
+static inline size_t alb_find_heavy(size_t groups, const int8_t *rhs, int8_t *light, alb_heavy_pairs *heavy) {
     heavy->count = 0;
-    for (size_t first = 0; first < groups; first += 4) {
-        uint64_t masks = 0;
-        for (size_t g = first; g < first + 4 && g < groups; g++)
-            for (size_t h = 0; h < 2; h++) {
-                const size_t at = g * ALB_BLOCK * ALB_GROUP + 32 * h;
-                const __m256i weights = _mm256_load_si256((const __m256i *)(rhs + at));
-                const __m256i sizes = _mm256_abs_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), weights));
-                const __m256i out = _mm256_slli_epi16(_mm256_cmpgt_epi16(sizes, _mm256_set1_epi16(128)), 8);
-                const __m256i second = _mm256_srai_epi16(_mm256_and_si256(weights, out), 8);
-                _mm256_store_si256((__m256i *)(light + at), _mm256_andnot_si256(out, weights));
-                _mm256_store_si256((__m256i *)(heavy->weights[g] + 8 * h), second);
-                const __m256i none = _mm256_cmpeq_epi32(second, _mm256_setzero_si256());
-                const unsigned some = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(none)) ^ 0xff;
-                masks |= (uint64_t)some << (16 * (g - first) + 8 * h);
-            }
-        heavy->masks[first / 4] = masks;
-        heavy->count += (size_t)__builtin_popcountll(masks);
+    for (size_t g = 0; g < groups; g++) {
+        const __m256i *weights = (const __m256i *)(rhs + g * ALB_BLOCK * ALB_GROUP);
+        __m256i *to = (__m256i *)(light + g * ALB_BLOCK * ALB_GROUP), low, high;
+        _mm256_store_si256(to, alb_light_weights(_mm256_load_si256(weights), &low));
+        _mm256_store_si256(to + 1, alb_light_weights(_mm256_load_si256(weights + 1), &high));
+        // Packing works within 128-bit lanes: the middle quarters change places.
+        const __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0xd8);
+        const uint64_t mask = (uint32_t)_mm256_movemask_epi8(both);
+        heavy->masks[g / 2] = g % 2 ? heavy->masks[g / 2] | mask << 32 : mask;
+        heavy->count += (size_t)__builtin_popcountll(mask);
     }
     return heavy->count;
 }
@@ -85,16 +85,18 @@ static inline void alb_pick_odd_columns(
         }
 }
 
-/// Adds the products of the weights taken out to the sums of `rows` rows.
+/// Adds the products of the weights that light ones lack to the sums of `rows` rows.
 static inline void alb_add_heavy(
-    size_t rows, size_t groups, const alb_odd_columns *odd, const alb_heavy_weights *heavy, int32_t (*sums)[ALB_BLOCK]) {
+    size_t rows, size_t groups, const alb_odd_columns *odd, const int8_t *rhs, const alb_heavy_pairs *heavy,
+    int32_t (*sums)[ALB_BLOCK]) {
     __m256i products[ALB_BLOCK][ALB_HEAVY_VECTORS];
     const size_t vectors = (rows + 7) / 8;
     for (size_t c = 0; c < ALB_BLOCK; c++) memset(products[c], 0, vectors * sizeof(__m256i));
-    for (size_t g = 0; g < groups; g += 4)
-        for (uint64_t mask = heavy->masks[g / 4]; mask; mask &= mask - 1) {
-            const size_t bit = (size_t)__builtin_ctzll(mask), group = g + bit / ALB_BLOCK, channel = bit % ALB_BLOCK;
-            const __m256i weights = _mm256_set1_epi32(heavy->weights[group][channel]);
+    for (size_t g = 0; g < groups; g += 2)
+        for (uint64_t mask = heavy->masks[g / 2]; mask; mask &= mask - 1) {
+            const size_t pair = (size_t)__builtin_ctzll(mask), group = g + pair / 32, channel = pair % 32 / 2;
+            const int32_t weight = rhs[g * ALB_BLOCK * ALB_GROUP + 2 * pair + 1];
+            const __m256i weights = _mm256_set1_epi32(pair % 2 ? (int32_t)((uint32_t)weight << 16) : weight & 0xffff);
             for (size_t v = 0; v < vectors; v++)
                 products[channel][v] =
                     _mm256_add_epi32(products[channel][v], _mm256_madd_epi16(odd->pairs[group][v], weights));

@@ -10,16 +10,16 @@
 
 ALB_TARGET_BEGIN(ALB_AVX2_FEATURES)
 
-// vpmaddubsw multiplies 32 bytes and adds neighbours in 16 bits; vpmaddwd by ones and vpaddd bring the sums to the 32-bit lanes of
-// their channels: three instructions for 32 products, two of them multiplications, which are the limit. It saturates: 255 * 127
-// twice is 64 770. But a pair of weights whose sum is at most 128 in size is safe, since 128 * 255 is 32 640, and of weights that
-// are spread as those of trained layers few pairs are heavier. heavy_pairs_avx2.h takes one weight out of each of these, and
-// adds its products.
+// vpmaddubsw multiplies 32 bytes and adds neighbours in 16 bits; vpmaddwd by ones and vpaddd bring the sums to the 32-bit lanes
+// of their channels: three instructions for 32 products, and two of them multiplications, which are the limit. It saturates:
+// 255 * 127 twice is 64 770. But a pair of weights whose sum is at most 128 in size is safe, since 128 * 255 is 32 640, and of
+// weights that are spread as those of trained layers few pairs are heavier. heavy_pairs_avx2.h takes one weight out of each of
+// these, and adds its products.
 //
-// A block whose heavy pairs are many is widened to 16 bits for vpmaddwd, whose sums of two products are exact in 32 bits, with its
-// even and its odd bytes apart, so that a channel's sum stays in its lane: four instructions for 32 products. Tiles of few rows,
-// which do not pay for a search, take this way too.
-#define HEIGHT 6    // rows of a band: with 16 channels 12 accumulators, and 4 registers for ones, weights, activations and products
+// A block whose heavy pairs are many is widened to 16 bits for vpmaddwd, whose sums of two products are exact in 32 bits, with
+// its even and its odd bytes apart, so that a channel's sum stays in its lane: four instructions for 32 products. Tiles of few
+// rows, which do not pay for a search, take this way too.
+#define HEIGHT 6    // rows of a band: with 16 channels 12 accumulators, and one register each for ones and products
 #define HALVES 2
 #define LANES 8
 #define ROWS ALB_MATMUL_INT8_AVX2_ROWS
@@ -69,11 +69,11 @@ static void widen_rows(size_t rows, size_t groups, activations *lhs) {
     }
 }
 
-/// Adds the products of `rows` rows with one block of channels, in `steps` steps of 4 bytes, or, `widened`, of 16-bit pairs.
-/// `rows` and `widened` are constants where it is inlined.
+/// Adds the products of `rows` rows with one block of channels to sums, which the `first` ones begin, in `steps` steps of 4
+/// bytes or, `widened`, of a 16-bit pair. `rows` and `widened` are constants where it is inlined.
 /// @param lhs  `stride` bytes from row to row.
 static inline __attribute__((always_inline)) void accumulate(
-    const int rows, const int widened, size_t steps, const uint8_t *lhs, size_t stride, const __m256i (*rhs)[HALVES],
+    const int rows, const int widened, int first, size_t steps, const uint8_t *lhs, size_t stride, const __m256i (*rhs)[HALVES],
     int32_t (*sums)[ALB_BLOCK]) {
     __m256i ones = _mm256_set1_epi16(1);
     if (!widened) KEEP_VECTOR(ones);
@@ -81,7 +81,8 @@ static inline __attribute__((always_inline)) void accumulate(
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
-        for (int h = 0; h < HALVES; h++) acc[r][h] = _mm256_load_si256((const __m256i *)sums[r] + h);
+        for (int h = 0; h < HALVES; h++)
+            acc[r][h] = first ? _mm256_setzero_si256() : _mm256_load_si256((const __m256i *)sums[r] + h);
     // One step an iteration: with more in flight the compiler runs out of registers.
 #pragma clang loop unroll(disable)
     for (size_t step = 0; step < steps; step++) {
@@ -106,34 +107,34 @@ static inline __attribute__((always_inline)) void accumulate(
 
 /// The same for any number of rows.
 static inline __attribute__((always_inline)) void accumulate_bands(
-    size_t rows, const int widened, size_t steps, const uint8_t *lhs, size_t stride, const __m256i (*rhs)[HALVES],
+    size_t rows, const int widened, int first, size_t steps, const uint8_t *lhs, size_t stride, const __m256i (*rhs)[HALVES],
     int32_t (*sums)[ALB_BLOCK]) {
     const size_t bands = (rows + HEIGHT - 1) / HEIGHT;
     for (size_t band = 0; band < bands; band++) {
         const size_t row = rows * band / bands;
         const uint8_t *at = lhs + row * stride;
         switch (rows * (band + 1) / bands - row) {
-        case 1: accumulate(1, widened, steps, at, stride, rhs, sums + row); break;
-        case 2: accumulate(2, widened, steps, at, stride, rhs, sums + row); break;
-        case 3: accumulate(3, widened, steps, at, stride, rhs, sums + row); break;
-        case 4: accumulate(4, widened, steps, at, stride, rhs, sums + row); break;
-        case 5: accumulate(5, widened, steps, at, stride, rhs, sums + row); break;
-        default: accumulate(6, widened, steps, at, stride, rhs, sums + row); break;
+        case 1: accumulate(1, widened, first, steps, at, stride, rhs, sums + row); break;
+        case 2: accumulate(2, widened, first, steps, at, stride, rhs, sums + row); break;
+        case 3: accumulate(3, widened, first, steps, at, stride, rhs, sums + row); break;
+        case 4: accumulate(4, widened, first, steps, at, stride, rhs, sums + row); break;
+        case 5: accumulate(5, widened, first, steps, at, stride, rhs, sums + row); break;
+        default: accumulate(6, widened, first, steps, at, stride, rhs, sums + row); break;
         }
     }
 }
 
-/// Adds a piece's products of a tile's rows with one block of channels.
-static void multiply(size_t rows, size_t groups, activations *lhs, const int8_t *rhs, int32_t (*sums)[ALB_BLOCK]) {
+/// Adds a piece's products of a tile's rows with one block of channels to sums, which the `first` piece begins.
+static void multiply(
+    size_t rows, int first, size_t groups, activations *lhs, const int8_t *rhs, int32_t (*sums)[ALB_BLOCK]) {
     _Alignas(64) __m256i weights[2 * GROUPS][HALVES];
-    alb_heavy_weights heavy;
+    alb_heavy_pairs heavy;
     if (rows >= SEARCHED && alb_find_heavy(groups, rhs, (int8_t *)weights, &heavy) <= ALB_HEAVY_MOST * groups) {
-        if (heavy.count > 0) {
-            if (!lhs->has_odd) alb_pick_odd_columns(rows, groups, lhs->values, &lhs->odd);
-            lhs->has_odd = 1;
-            alb_add_heavy(rows, groups, &lhs->odd, &heavy, sums);
-        }
-        accumulate_bands(rows, 0, groups, lhs->values[0], sizeof lhs->values[0], weights, sums);
+        accumulate_bands(rows, 0, first, groups, lhs->values[0], sizeof lhs->values[0], weights, sums);
+        if (heavy.count == 0) return;
+        if (!lhs->has_odd) alb_pick_odd_columns(rows, groups, lhs->values, &lhs->odd);
+        lhs->has_odd = 1;
+        alb_add_heavy(rows, groups, &lhs->odd, rhs, &heavy, sums);
         return;
     }
     if (!lhs->has_widened) widen_rows(rows, groups, lhs);
@@ -143,7 +144,7 @@ static void multiply(size_t rows, size_t groups, activations *lhs, const int8_t 
             widen_weights(
                 rhs + g * ALB_BLOCK * ALB_GROUP + h * sizeof(__m256i), &weights[g][h], &weights[groups + g][h]);
     accumulate_bands(
-        rows, 1, 2 * groups, (const uint8_t *)lhs->widened[0], sizeof lhs->widened[0], weights, sums);
+        rows, 1, first, 2 * groups, (const uint8_t *)lhs->widened[0], sizeof lhs->widened[0], weights, sums);
 }
 
 /// All products of `rows` rows, a constant where it is inlined, with one block of channels, widened where they are used.
@@ -193,7 +194,6 @@ void alb_matmul_f32_qu8d_qs8c__avx2(const alb_matmul_int8_args *a, alb_tile tile
     _Alignas(64) block_sums sums[BLOCKS];
     const size_t blocks = (tile.channels + ALB_BLOCK - 1) / ALB_BLOCK;
     const size_t all = a->k / ALB_GROUP, pieces = (a->k + PIECE - 1) / PIECE;
-    for (size_t b = 0; b < blocks; b++) memset(sums[b], 0, tile.rows * sizeof sums[b][0]);
     for (size_t piece = 0; piece < pieces; piece++) {
         const size_t first = all * piece / pieces, groups = all * (piece + 1) / pieces - first;
         for (size_t r = 0; r < tile.rows; r++)
@@ -201,8 +201,8 @@ void alb_matmul_f32_qu8d_qs8c__avx2(const alb_matmul_int8_args *a, alb_tile tile
         lhs.has_widened = lhs.has_odd = 0;
         for (size_t b = 0; b < blocks; b++)
             multiply(
-                tile.rows, groups, &lhs, a->rhs + (tile.channel + b * ALB_BLOCK) * a->k + first * ALB_GROUP * ALB_BLOCK,
-                sums[b]);
+                tile.rows, piece == 0, groups, &lhs,
+                a->rhs + (tile.channel + b * ALB_BLOCK) * a->k + first * ALB_GROUP * ALB_BLOCK, sums[b]);
     }
     for (size_t b = 0; b < blocks; b++)
         alb_matmul_int8_finish_avx2(
