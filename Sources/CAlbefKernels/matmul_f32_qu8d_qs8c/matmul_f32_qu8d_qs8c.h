@@ -16,8 +16,8 @@ typedef struct {
     void (*run)(const alb_matmul_int8_args *args, alb_tile tile);
 } alb_matmul_int8_variant;
 
-/// The greatest tile of the AVX2 variant, which keeps its operands widened on the stack.
-#define ALB_MATMUL_INT8_AVX2_ROWS 48
+/// The greatest tile of the AVX2 variant, which keeps its operands on the stack.
+#define ALB_MATMUL_INT8_AVX2_ROWS 96
 #define ALB_MATMUL_INT8_AVX2_CHANNELS 128
 
 extern const alb_matmul_int8_variant alb_matmul_f32_qu8d_qs8c_table[];
