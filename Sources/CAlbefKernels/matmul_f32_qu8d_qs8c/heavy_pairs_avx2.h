@@ -37,10 +37,11 @@ static inline __m256i alb_light_weights(__m256i weights, __m256i *mask) {
 }
 
 /// Copies a piece of one block of channels to `light`, without the second weights of heavy pairs, and lists these.
-/// @return  heavy->count
-static inline size_t alb_find_heavy(size_t groups, const int8_t *rhs, int8_t *light, alb_heavy_pairs *heavy) {
+/// @return  Whether they are few enough to pay; else it gave up on the way.
+static inline int alb_find_heavy(size_t groups, const int8_t *rhs, int8_t *light, alb_heavy_pairs *heavy) {
+    const size_t most = ALB_HEAVY_MOST * groups;
     heavy->count = 0;
-    for (size_t g = 0; g < groups; g++) {
+    for (size_t g = 0; g < groups && heavy->count <= most; g++) {
         const __m256i *weights = (const __m256i *)(rhs + g * ALB_BLOCK * ALB_GROUP);
         __m256i *to = (__m256i *)(light + g * ALB_BLOCK * ALB_GROUP), low, high;
         _mm256_store_si256(to, alb_light_weights(_mm256_load_si256(weights), &low));
@@ -51,7 +52,7 @@ static inline size_t alb_find_heavy(size_t groups, const int8_t *rhs, int8_t *li
         heavy->masks[g / 2] = g % 2 ? heavy->masks[g / 2] | mask << 32 : mask;
         heavy->count += (size_t)__builtin_popcountll(mask);
     }
-    return heavy->count;
+    return heavy->count <= most;
 }
 
 /// Lane j of x[i] becomes lane i of x[j].

@@ -19,15 +19,15 @@ ALB_TARGET_BEGIN(ALB_AVX2_FEATURES)
 // A block whose heavy pairs are many is widened to 16 bits for vpmaddwd, whose sums of two products are exact in 32 bits, with
 // its even and its odd bytes apart, so that a channel's sum stays in its lane: four instructions for 32 products. Tiles of few
 // rows, which do not pay for a search, take this way too.
-#define HEIGHT 6    // rows of a band: with 16 channels 12 accumulators, and one register each for ones and products
+#define HEIGHT 6     // rows of a band: with 16 channels 12 accumulators, and one register each for ones and products
 #define HALVES 2
 #define LANES 8
 #define ROWS ALB_MATMUL_INT8_AVX2_ROWS
 #define BLOCKS (ALB_MATMUL_INT8_AVX2_CHANNELS / ALB_BLOCK)
 #define PIECE ALB_HEAVY_PIECE
 #define GROUPS (PIECE / ALB_GROUP)
-#define FEW 3       // rows up to which nothing is prepared
-#define SEARCHED 8  // rows from which it pays to look for heavy pairs
+#define FEW 3        // rows up to which nothing is prepared
+#define SEARCHED 16  // rows from which it pays to look for heavy pairs
 
 // Hides where a value comes from, else the compiler makes it anew at every use, or keeps in a register what memory can give.
 #define KEEP_VECTOR(value) __asm__("" : "+x"(value))
@@ -129,7 +129,7 @@ static void multiply(
     size_t rows, int first, size_t groups, activations *lhs, const int8_t *rhs, int32_t (*sums)[ALB_BLOCK]) {
     _Alignas(64) __m256i weights[2 * GROUPS][HALVES];
     alb_heavy_pairs heavy;
-    if (rows >= SEARCHED && alb_find_heavy(groups, rhs, (int8_t *)weights, &heavy) <= ALB_HEAVY_MOST * groups) {
+    if (rows >= SEARCHED && alb_find_heavy(groups, rhs, (int8_t *)weights, &heavy)) {
         accumulate_bands(rows, 0, first, groups, lhs->values[0], sizeof lhs->values[0], weights, sums);
         if (heavy.count == 0) return;
         if (!lhs->has_odd) alb_pick_odd_columns(rows, groups, lhs->values, &lhs->odd);
