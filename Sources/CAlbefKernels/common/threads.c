@@ -55,6 +55,35 @@ static void fp_leave(fp_state saved) { __asm__ volatile("msr fpcr, %0" : : "r"(s
 #error "albef runs on x86-64 and on ARM64"
 #endif
 
+// Each worker's share of the range is taken in this many pieces: by the worker itself, and by those who are done with theirs.
+// Fewer leave more to wait for at the end, more lose the order of neighbouring parts.
+#define PIECES 16
+
+/// How much of a share is taken, on a cache line of its own.
+typedef struct {
+    _Alignas(64) atomic_size_t taken;
+} share;
+
+typedef struct {
+    size_t units, grain, count, workers;
+    alb_part_function function;
+    void *context;
+    share *shares;
+} loop;
+
+/// Takes pieces of one share until none is left.
+static void take_pieces(const loop *l, size_t index, int worker) {
+    const size_t first = l->units * index / l->workers, length = l->units * (index + 1) / l->workers - first;
+    const size_t piece = (length + PIECES - 1) / PIECES;
+    for (;;) {
+        const size_t taken = atomic_fetch_add_explicit(&l->shares[index].taken, piece, memory_order_relaxed);
+        if (taken >= length) return;
+        const size_t left = length - taken, begin = (first + taken) * l->grain;
+        const size_t end = begin + (piece < left ? piece : left) * l->grain;
+        l->function(l->context, begin, end < l->count ? end : l->count, worker);
+    }
+}
+
 void alb_parallel_for(int threads, size_t count, size_t grain, alb_part_function function, void *context) {
     if (count == 0) return;
     if (grain == 0) grain = 1;
@@ -69,18 +98,17 @@ void alb_parallel_for(int threads, size_t count, size_t grain, alb_part_function
     }
     alb_set_team_size(threads);
     int team = atomic_load(&team_size);
+    share shares[workers];
+    for (size_t i = 0; i < workers; i++) atomic_init(&shares[i].taken, 0);
+    const loop l = {units, grain, count, workers, function, context, shares};
 #pragma omp parallel num_threads(team)
     {
-        // OpenMP may give fewer threads than asked for: each then takes several shares.
-        size_t given = (size_t)omp_get_num_threads();
-        for (size_t share = (size_t)omp_get_thread_num(); share < workers; share += given) {
-            size_t first = units * share / workers, last = units * (share + 1) / workers;
-            size_t begin = first * grain, end = last * grain < count ? last * grain : count;
-            if (begin < end) {
-                fp_state saved = fp_enter();
-                function(context, begin, end, (int)share);
-                fp_leave(saved);
-            }
+        // A processor that is slower, or busy with something else, or that OpenMP did not give, leaves its share to the others.
+        const size_t worker = (size_t)omp_get_thread_num();
+        if (worker < workers) {
+            fp_state saved = fp_enter();
+            for (size_t i = 0; i < workers; i++) take_pieces(&l, (worker + i) % workers, (int)worker);
+            fp_leave(saved);
         }
     }
 }

@@ -11,10 +11,10 @@
 /// @param worker   Which worker runs this, 0 to threads - 1: for scratch memory of its own.
 typedef void (*alb_part_function)(void *_Nullable context, size_t begin, size_t end, int worker);
 
-/// Splits [0, count) into at most `threads` contiguous ranges and runs them at the same time, each on one thread; returns
-/// when all are done. Ranges start at multiples of `grain`. The floating-point environment is round-to-nearest with
-/// denormals honoured inside, and the caller's own outside. Results do not depend on `threads` as long as parts are
-/// independent.
+/// Splits [0, count) into a contiguous share for each of at most `threads` workers, which run at the same time and take pieces
+/// of their own share first and then of what is left of the others'; returns when all are done. Pieces start at multiples of
+/// `grain`. The floating-point environment is round-to-nearest with denormals honoured inside, and the caller's own outside.
+/// Results do not depend on `threads`, nor on who takes what, as long as parts are independent.
 /// @param threads  How many workers may run, at least 1. The team has a fixed size, that of the first call that needs more
 ///                 than one thread or the largest asked for so far; surplus threads skip.
 void alb_parallel_for(
