@@ -4,6 +4,7 @@
 #define ALB_TILES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /// Channels of a packed block.
 #define ALB_BLOCK 16
@@ -16,10 +17,11 @@ typedef struct {
     size_t panels;    ///< panels of channels
 } alb_tiling;
 
-/// One tile of the output.
+/// One tile of the output. It is passed in two registers: a copy in memory, written in halves and read as a whole, would wait
+/// until all outputs of the tile before are written.
 typedef struct {
-    size_t row, rows;          ///< first row, and how many
-    size_t channel, channels;  ///< first channel, a multiple of 16, and how many
+    uint32_t row, rows;          ///< first row, and how many
+    uint32_t channel, channels;  ///< first channel, a multiple of 16, and how many
 } alb_tile;
 
 /// @param height  The most rows of a tile.
@@ -32,13 +34,12 @@ static inline alb_tiling alb_tiling_of(size_t rows, size_t channels, size_t heig
 static inline size_t alb_tile_count(alb_tiling tiling) { return tiling.bands * tiling.panels; }
 
 static inline alb_tile alb_tile_at(alb_tiling tiling, size_t index) {
-    size_t panel = index / tiling.bands, band = index % tiling.bands;
-    alb_tile tile;
-    tile.row = tiling.rows * band / tiling.bands;
-    tile.rows = tiling.rows * (band + 1) / tiling.bands - tile.row;
-    tile.channel = panel * tiling.width;
-    tile.channels = tiling.channels - tile.channel < tiling.width ? tiling.channels - tile.channel : tiling.width;
-    return tile;
+    const size_t panel = index / tiling.bands, band = index % tiling.bands;
+    const size_t row = tiling.rows * band / tiling.bands, channel = panel * tiling.width;
+    const size_t left = tiling.channels - channel;
+    return (alb_tile){
+        (uint32_t)row, (uint32_t)(tiling.rows * (band + 1) / tiling.bands - row), (uint32_t)channel,
+        (uint32_t)(left < tiling.width ? left : tiling.width)};
 }
 
 #endif
