@@ -129,6 +129,7 @@ struct TextEncoder: Sendable {
                 let sources = self.sources(of: index, sequences, scenes, in: work)
                 if let oneText, index == fusionLayer, classTokens == nil || index < layers.count - 1 {
                     layers[index](x.rows(oneText[0]), sequence: oneText, lookingAtEachOf: sources, to: x, in: work)
+                    work.observe("\(prefix).encoder.layer.\(index)", x)
                 } else if let classTokens, index == layers.count - 1 {
                     layers[index].firstRows(x, sequences: sequences, sources: sources, to: classTokens, in: work)
                 } else {

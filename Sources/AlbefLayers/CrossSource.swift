@@ -90,8 +90,12 @@ extension CrossAttention {
                     case .absorbed(let tokens):
                         guard let projection else { preconditionFailure("a part absorbs a projection that was not made") }
                         work.arena.scoped {
-                            let queries = absorb(q.rows(part.rows), projection, in: work)
-                            mix(queries, tokens, to: context.rows(part.rows), in: work)
+                            let mixed = reserveRows(part.rows.count, width: tokens.width, in: work)
+                            work.arena.scoped {
+                                let queries = absorb(q.rows(part.rows), projection, in: work)
+                                attend(queries, tokens, to: mixed, in: work)
+                            }
+                            project(mixed, to: context.rows(part.rows), in: work)
                         }
                     }
                 }
@@ -124,7 +128,11 @@ extension CrossAttention {
                     case .absorbed(let tokens):
                         let queries = absorbed ?? absorb(q, absorbedProjection(in: work), in: work)
                         absorbed = queries
-                        mix(queries, tokens, to: part, in: work)
+                        work.arena.scoped {
+                            let mixed = reserveRows(x.rows, width: tokens.width, in: work)
+                            attend(queries, tokens, to: mixed, in: work)
+                            project(mixed, to: part, in: work)
+                        }
                     }
                 }
             }
@@ -171,28 +179,37 @@ extension CrossAttention {
 
     /// Queries `q`, `[rows, width]`, taken to where the keys' inputs are: `[heads * rows, source width]`.
     private func absorb(_ q: TensorView, _ projection: AbsorbedProjection, in work: Workspace) -> TensorView {
-        // Room for as many rows as are joined at most, so that a plan holds however texts are joined.
-        let most = max(q.rows, CrossAttention.absorbedRows)
-        let queries = work.reserve(Shape(block.heads * most, projection.depth)).rows(0..<block.heads * q.rows)
-        work.kernels.absorb(q, projection, room: most, to: queries, in: work.arena)
+        let queries = reserveRows(q.rows, width: projection.depth, in: work)
+        work.kernels.absorb(q, projection, room: joined(q.rows), to: queries, in: work.arena)
         return queries
     }
 
-    /// Mixed values, `[rows, width]`, of queries that absorbed the keys' projection, from the tokens themselves.
+    /// Rows for which memory is taken: as many as are joined at most, so that a plan holds however texts are joined.
+    private func joined(_ rows: Int) -> Int { max(rows, CrossAttention.absorbedRows) }
+
+    /// `[heads * rows, width]`.
+    private func reserveRows(_ rows: Int, width: Int, in work: Workspace) -> TensorView {
+        work.reserve(Shape(block.heads * joined(rows), width)).rows(0..<block.heads * rows)
+    }
+
+    /// Mixes the tokens themselves, for queries that absorbed the keys' projection; both `[heads * rows, source width]`.
     ///
-    /// The bias of the keys would move all scores of a row alike, and so drops out of the softmax. The weights of a softmax
-    /// sum to 1, so the bias of the values is added once.
-    private func mix(_ queries: TensorView, _ tokens: QuantizedKeysValues, to context: TensorView, in work: Workspace) {
+    /// The bias of the keys would move all scores of a row alike, and so drops out of the softmax.
+    private func attend(
+        _ queries: TensorView, _ tokens: QuantizedKeysValues, to mixed: TensorView, in work: Workspace
+    ) {
+        work.kernels.attention(
+            queries, tokens, heads: 1, scale: Kernels.attentionScale(width: block.width / block.heads), to: mixed,
+            in: work.arena)
+    }
+
+    /// Applies the values' projection to mixed tokens: `[rows, width]`. The weights of a softmax sum to 1, so the bias is
+    /// added once.
+    private func project(_ mixed: TensorView, to context: TensorView, in work: Workspace) {
         guard case .int8(let values) = block.value.weight else { preconditionFailure("a layer absorbs int8 projections only") }
-        let heads = block.heads
         work.arena.scoped {
-            let room = Shape(max(queries.rows, heads * CrossAttention.absorbedRows), tokens.width)
-            let mixed = work.reserve(room).rows(0..<queries.rows)
-            work.kernels.attention(
-                queries, tokens, heads: 1, scale: Kernels.attentionScale(width: block.width / heads), to: mixed,
-                in: work.arena)
             work.kernels.linear(
-                work.kernels.quantizeRows(mixed, in: work.arena), values, heads: heads, bias: block.value.bias,
+                work.kernels.quantizeRows(mixed, in: work.arena), values, heads: block.heads, bias: block.value.bias,
                 to: context, in: work.arena)
         }
     }

@@ -114,6 +114,29 @@ struct CrossAttentionTests {
         }
     }
 
+    @Test("one text at each of several pictures has the bytes that it has at each alone")
+    func eachSource() throws {
+        try Fusion.with { fusion in
+            let bench = fusion.bench
+            let image = bench.rows(fusion.imageTokens, fusion.sourceWidth, seed: 4)
+            let other = CrossSource.absorbed(bench.kernels.quantizeKeysValues(image, image, heads: 1, in: bench.work.arena))
+            let sources = [fusion.absorbed, fusion.projected, other, fusion.absorbed]
+            for tokens in [1, 5, 9] {
+                let x = bench.rows(tokens, fusion.width, seed: 6)
+                let all = bench.work.reserve(Shape(sources.count * tokens, fusion.width))
+                fusion.attention(x, each: sources, to: all, in: bench.work)
+                let layered = bench.work.reserve(all.shape), alone = bench.work.reserve(x.shape)
+                fusion.layer(x, sequence: [0..<tokens], lookingAtEachOf: sources, to: layered, in: bench.work)
+                for (index, source) in sources.enumerated() {
+                    let rows = index * tokens..<(index + 1) * tokens
+                    #expect(bench.read(all.rows(rows)) == fusion.attend(x, [(0..<tokens, source)]), "source \(index)")
+                    fusion.layer(x, sequences: [0..<tokens], sources: [source], to: alone, in: bench.work)
+                    #expect(bench.read(layered.rows(rows)) == bench.read(alone), "layer, source \(index)")
+                }
+            }
+        }
+    }
+
     @Test("first rows alone have the bytes that they have among all rows", arguments: Precision.allCases)
     func firstRows(precision: Precision) throws {
         try Fusion.with(precision) { fusion in

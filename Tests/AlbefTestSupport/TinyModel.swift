@@ -50,7 +50,15 @@ public struct TinyModel: Sendable {
         return tiny
     }
 
-    /// The same with nothing but a classification head.
+    /// A classifier with more heads, so that in fusion the queries that absorbed a projection are larger than all else.
+    public static var manyHeaded: TinyModel {
+        var tiny = TinyModel.classifying(3)
+        (tiny.configuration.visionWidth, tiny.configuration.visionHeads) = (128, 4)
+        (tiny.configuration.textWidth, tiny.configuration.textHeads) = (128, 8)
+        return tiny
+    }
+
+    /// The same as ``wide`` with nothing but a classification head.
     public static func wideClassifying(_ classes: Int) -> TinyModel {
         var tiny = TinyModel.classifying(classes)
         (tiny.configuration.visionWidth, tiny.configuration.textWidth) = (48, 64)

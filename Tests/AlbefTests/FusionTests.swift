@@ -121,7 +121,7 @@ struct FusionTests {
 
     @Test("a session's plan holds for texts of every length, alone and together")
     func plan() throws {
-        for tiny in [TinyModel.wide, .wideClassifying(2), .wideClassifying(3)] {
+        for tiny in [TinyModel.wide, .wideClassifying(2), .wideClassifying(3), .manyHeaded] {
             try withSession(tiny) { session in
                 try session.pass { pass throws(AlbefError) in try pass.runLargest() }
                 #expect(session.peakBytes == session.plannedBytes)
@@ -131,10 +131,14 @@ struct FusionTests {
                 }
                 if session.model.heads.contains(.matching) {
                     _ = try session.match(image, texts)
+                    for text in texts.prefix(8) { _ = try session.match(image, Array(repeating: text, count: 90)) }
                     for text in texts { _ = try session.match(Array(repeating: image, count: 40), text) }
                     for text in texts { _ = try session.ground(image, text) }
                 }
-                if session.model.heads.contains(.entailment) { _ = try session.entail(image, texts) }
+                if session.model.heads.contains(.entailment) {
+                    _ = try session.entail(image, texts)
+                    for text in texts.prefix(8) { _ = try session.entail(image, Array(repeating: text, count: 90)) }
+                }
                 if session.model.heads.contains(.reasoning) { _ = try session.reason(image, image, texts) }
                 #expect(session.peakBytes == session.plannedBytes)
             }
