@@ -28,7 +28,7 @@ import Glibc
     public static func planning() -> Arena { unsafe Arena(base: nil, capacity: Int.max) }
 
     /// An arena of `capacity` bytes, 64-byte aligned, of huge pages where the system has them. Pages that are never written
-    /// cost no memory.
+    /// cost no memory; a huge one is written as a whole.
     public convenience init(capacity: Int) {
         precondition(capacity >= 0)
         let size = max(Arena.alignment, capacity)

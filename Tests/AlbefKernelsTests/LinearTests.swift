@@ -148,6 +148,45 @@ struct LinearTests {
         }
     }
 
+    /// What a variant may multiply two and two: pairs that just fit into 16 bits with activations of 255, and that just do not.
+    @Test(
+        "pairs of weights beside what 16 bits hold give exact sums",
+        arguments: [
+            [(64, 64), (1, 127), (-1, -127), (-64, -64), (127, -127)], [(65, 64), (2, 127), (127, 127)],
+            [(-65, -64), (-127, -2), (-127, -127)],
+        ], [16, 97])
+    func limits(pairs: [(Int, Int)], m: Int) {
+        let n = 48, k = 1028
+        let lhs = Guarded([UInt8](repeating: 255, count: m * k), .atEnd)
+        let rhs = Guarded<Int8>(n * k, .atEnd)
+        var expected = [Int](repeating: 0, count: n)
+        for channel in 0..<n {
+            for pair in 0..<k / 2 {
+                // All pairs of the first block; in the second two of a group's 32, as many as are worth taking apart; in the
+                // third one more than that.
+                let among = channel % 16 * 2 + pair % 2
+                let chosen = channel < 16 || among < (channel < 32 ? 2 : 3)
+                let weights = chosen ? pairs[pair / 2 % pairs.count] : (3, -2)
+                let at = channel / 16 * k * 16 + pair / 2 * 64 + channel % 16 * 4 + pair % 2 * 2
+                rhs.start[at] = Int8(weights.0)
+                rhs.start[at + 1] = Int8(weights.1)
+                expected[channel] += weights.0 + weights.1
+            }
+        }
+        let scales = Guarded([Float](repeating: 1, count: max(m, n)), .atEnd)
+        let zeros = Guarded([Int32](repeating: 0, count: m), .atEnd), sums = Guarded(expected.map { Int32($0) }, .atEnd)
+        for setting in Setting.all {
+            let dst = Guarded<Float>(m * n, .atEnd)
+            var args = alb_matmul_int8_args(
+                m: m, n: n, k: k, lhs: lhs.start, lhs_scales: scales.start, lhs_zero_points: zeros.start, rhs: rhs.start,
+                rhs_scales: scales.start, rhs_sums: sums.start, epilogue: alb_epilogue(), dst: dst.start, dst_stride: n)
+            alb_matmul_f32_qu8d_qs8c(setting.isa, setting.threads, &args)
+            for row in 0..<m {
+                #expect((0..<n).allSatisfy { dst.start[row * n + $0] == Float(255 * expected[$0]) }, "row \(row), \(setting)")
+            }
+        }
+    }
+
     @Test("rows and channels of zeros give the bias alone")
     func zeros() {
         var random = TestRandom("zeros")

@@ -40,9 +40,9 @@ static void describe_dst(
 static void draw_matmul_int8(void *call, shape_source *shape) {
     matmul_int8_call *c = call;
     alb_matmul_int8_args *a = &c->args;
-    a->m = extent(shape, 13, EDGES(1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 97));
+    a->m = extent(shape, 13, EDGES(1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 16, 97));
     a->n = extent(shape, 40, EDGES(1, 8, 15, 16, 17, 33, 48, 63, 64, 65, 200));
-    a->k = round_up(extent(shape, 60, EDGES(4, 8, 12, 16, 20, 64, 68, 300)), 4);
+    a->k = round_up(extent(shape, 60, EDGES(4, 8, 12, 16, 20, 64, 68, 516)), 4);
     // Depths at which variants that sum in chunks begin another one.
     static const size_t deep[] = {1020, 1024, 1028, 1064, 2048, 3076};
     if (!shape->edges && chance(shape, 40) == 0) a->k = deep[chance(shape, sizeof deep / sizeof deep[0])];
@@ -69,14 +69,15 @@ static void describe_matmul_int8(void *call, visitor *v) {
 }
 
 /// Padding channels hold zeros, and sums are those of the weights. Variants may treat weights of which few neighbours, or none,
-/// add up to more than 128 in another way: some cases have such.
+/// add up to more than 128 in another way, a block of 16 channels at a time: some have such.
 static void refine_matmul_int8(void *call, random_source *random) {
     const alb_matmul_int8_args *a = &((matmul_int8_call *)call)->args;
-    const size_t whole = random_chance(random, 3) ? 1 : random_chance(random, 2) ? 8 : SIZE_MAX;  // one in so many weights
+    size_t whole = 1;  // one in so many weights
     int8_t *rhs = (int8_t *)a->rhs;
     float *scales = (float *)a->rhs_scales;
     int32_t *sums = (int32_t *)a->rhs_sums;
     for (size_t n = 0; n < round_up(a->n, 16); n++) {
+        if (n % 16 == 0) whole = random_chance(random, 3) ? 1 : random_chance(random, 2) ? 8 : SIZE_MAX;
         sums[n] = 0;
         for (size_t k = 0; k < a->k; k++) {
             int8_t *weight = rhs + n / 16 * a->k * 16 + k / 4 * 64 + n % 16 * 4 + k % 4;

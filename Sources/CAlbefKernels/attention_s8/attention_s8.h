@@ -34,13 +34,13 @@ static inline alb_attention_s8_exponent alb_attention_s8_exponent_of(float q_sca
     return (alb_attention_s8_exponent){factor, -16.0f / factor};
 }
 
-/// Memory of one worker.
+/// Memory of one worker. A variant may use less of it, and keep rows at another distance than they have room for.
 typedef struct {
     uint8_t *q;        ///< (QUERIES, W4), 0 behind the width
     float *q_scales;   ///< (QUERIES)
-    int32_t *q_zeros;  ///< (QUERIES)
-    float *scores;     ///< (QUERIES, K64)
-    uint8_t *p;        ///< (QUERIES, K64), 0 behind the last key up to K16
+    int32_t *q_zeros;  ///< (QUERIES): zero points, in a form of the variant's own
+    float *scores;     ///< room for (QUERIES, K64)
+    uint8_t *p;        ///< room for (QUERIES, K64); a row is 0 behind the last key up to K16
     float *inverses;   ///< (QUERIES): 1 / Z
 } alb_attention_s8_scratch;
 

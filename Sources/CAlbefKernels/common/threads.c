@@ -9,9 +9,8 @@
 #pragma STDC FP_CONTRACT OFF
 
 // Debian's omp.h lies in a private folder of another clang, whose intrinsics headers would shadow the toolchain's own. These
-// four are all that is used.
+// three are all that is used.
 extern int omp_get_thread_num(void);
-extern int omp_get_num_threads(void);
 extern int omp_get_num_procs(void);
 extern void kmp_set_blocktime(int milliseconds);
 

@@ -16,7 +16,7 @@ typedef struct {
     void (*run)(const alb_matmul_int8_args *args, alb_tile tile);
 } alb_matmul_int8_variant;
 
-/// The greatest tile of the AVX2 variant, which keeps its operands on the stack.
+/// The greatest tile of the AVX2 variant, which keeps its operands on the stack: 270 KB for each worker, the caller among them.
 #define ALB_MATMUL_INT8_AVX2_ROWS 96
 #define ALB_MATMUL_INT8_AVX2_CHANNELS 128
 
