@@ -19,6 +19,9 @@ from albef.model import bert, vision
 
 # Rows with a smaller range count as zeros.
 SMALLEST_RANGE = 2.0**-100
+# 255 * 2^r on [-1/2, 1/2], ascending powers of r, and the factor of exponents of 2: the runtime's float32 constants.
+PROBABILITY = tuple(map(float.fromhex, ("0x1.fdf6ap+7", "0x1.619026p+7", "0x1.eeec44p+5", "0x1.c2319ap+3")))
+LOG2E = float.fromhex("0x1.715476p+0")
 # The parts whose matrices the exporter quantises; all other linear layers are small heads, packed as float32.
 QUANTIZED_PARTS = ("visual_encoder.", "text_encoder.", "text_decoder.")
 
@@ -38,6 +41,29 @@ class _Codes(torch.autograd.Function):
     def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
         (inverse,) = ctx.saved_tensors
         return g * inverse, None, None, None, None
+
+
+class _Probabilities(torch.autograd.Function):
+    """Bytes of a softmax that is taken in base 2 with a cubic: about 255 * 2^(factor * (x - max x)); backward as if it were
+    that. Doubles hold the products of float32 exactly, and so stand for fused multiply-adds."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, factor: Tensor) -> Tensor:
+        below = torch.maximum(x - x.amax(-1, keepdim=True), -16 / factor)
+        exponent = below.double() * factor.double()
+        whole = exponent.round()
+        rest = (exponent - whole).float().double()
+        power = torch.full_like(rest, PROBABILITY[3])
+        for coefficient in reversed(PROBABILITY[:3]):
+            power = (power * rest + coefficient).float().double()
+        codes = torch.ldexp(power, whole.int()).round().float()
+        ctx.save_for_backward(torch.exp2(exponent.float()), factor)
+        return codes
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
+        power, factor = ctx.saved_tensors
+        return g * power * factor * (255 * math.log(2)), None
 
 
 def _inverse(span: Tensor, steps: float) -> Tensor:
@@ -88,11 +114,10 @@ def quantized_attend(
     q_codes, q_scale = row_codes(q)
     k_codes, k_scale = symmetric_codes(k, -1)
     v_codes, v_scale = symmetric_codes(v, -2)
-    scales = (q_scale * k_scale.transpose(-1, -2)) * (1 / math.sqrt(q.shape[-1]) if factor is None else factor)
-    scores = (q_codes @ k_codes.transpose(-1, -2)).float() * scales
-    weights = (scores - scores.amax(-1, keepdim=True).detach()).exp()
-    weights = _Codes.apply(weights, torch.full((1,), 255.0, device=weights.device), None, 0.0, 255.0)
-    return (F.dropout(weights, dropout) @ v_codes).float() * v_scale / weights.sum(-1, keepdim=True)
+    scale = torch.tensor(1 / math.sqrt(q.shape[-1]) if factor is None else factor, dtype=torch.float32)
+    scores = (q_codes @ k_codes.transpose(-1, -2)).float() * k_scale.transpose(-1, -2)
+    weights = _Probabilities.apply(scores, q_scale * (scale * LOG2E).to(q_scale.device))
+    return (F.dropout(weights, dropout) @ v_codes).float() * v_scale * (1 / weights.sum(-1, keepdim=True))
 
 
 class QuantizedLinear(nn.Linear):
