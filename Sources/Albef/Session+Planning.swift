@@ -87,11 +87,9 @@ extension ForwardPass {
                 let pairs = zeros(absorbedPairs(absorbed))
                 if !pairs.isEmpty { _ = try match(Array(repeating: ([image], 1), count: pairs.count), pairs, head) }
                 // One text at many pictures, for each number of them: the longest that so many leave room for.
-                for count in stride(from: ForwardPass.picturesTogether, to: 1, by: -1) where absorbed > 0 {
-                    let text = zeros([min(absorbed, rowLimit / count)])
-                    _ = try match(
-                        Array(repeating: ([image], 1), count: text.count * count),
-                        Array(repeating: text.first ?? [], count: text.count * count), sameText: true, head)
+                for count in 2...ForwardPass.picturesTogether where absorbed > 0 {
+                    let texts = zeros(Array(repeating: min(absorbed, rowLimit / count), count: count))
+                    _ = try match(Array(repeating: ([image], 1), count: count), texts, sameText: true, head)
                 }
             }
             for text in [longest] + short where wants(.ground) {
