@@ -14,7 +14,7 @@ extension AnswerDecoder {
     func decodeRecording(
         _ ids: TensorView, sequence: [Range<Int>], question: ArenaList<KeysValues>, to x: TensorView, in work: Workspace
     ) -> ArenaList<EncoderLayer.Record> {
-        embeddings(ids, to: x, in: work)
+        embeddings(ids, sequences: sequence, to: x, in: work)
         var records = work.arena.list(of: EncoderLayer.Record.self, capacity: layers.count)
         for index in layers.indices {
             let record = layers[index].reserveRecord(tokens: x.rows, source: question[index], in: work)

@@ -64,9 +64,15 @@ struct AnswerDecoder: Sendable {
         keeping: ArenaList<KeysValues>? = nil, question: ArenaList<KeysValues>, to x: TensorView, in work: Workspace
     ) {
         let first = before.map { $0[0].keys.rows } ?? 0
-        for index in 0..<branches.count {
-            let branch = branches[index]
-            embeddings(ids.elements(branch.rows), first: first + branch.depth, to: x.rows(branch.rows), in: work)
+        work.arena.scoped {
+            let places = work.arena.reserve(ids.shape, .int32)
+            for index in 0..<branches.count {
+                let branch = branches[index]
+                for row in branch.rows {
+                    work.arena.set(row, of: places, to: Int32(first + branch.depth + row - branch.rows.lowerBound))
+                }
+            }
+            embeddings(ids, at: places, to: x, in: work)
         }
         for index in layers.indices {
             layers[index](

@@ -40,7 +40,7 @@ extension Session {
 
 extension ForwardPass {
     /// Rows of decoder logits that exist at one time.
-    static let logitRows = 32
+    static let logitRows = 48
     /// Tokens that so many rows can be asked for: each belongs to a candidate, or to a row behind it.
     private static let logitTargets = logitRows + Session.scoredAnswers
 

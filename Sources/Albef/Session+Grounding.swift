@@ -74,10 +74,9 @@ extension ForwardPass {
 
     /// A picture as the fusion layers and their gradients read it, for one text; until the caller releases it.
     func placeForGradient(_ image: EncodedImage, _ sequences: Sequences) -> TextEncoder.Scenes {
-        let view = place(image.tokens, Shape(model.vision.tokens, model.vision.width))
         var scene = TextEncoder.Scenes(1, pictures: 1, in: arena)
         scene.begin(texts: 1)
-        scene.add(model.text.picture(view, for: sequences.ranges, 0..<1, gradients: true, in: work))
+        scene.add(model.text.picture(image, for: sequences.ranges, 0..<1, gradients: true, in: work))
         return scene
     }
 

@@ -195,35 +195,24 @@ extension ForwardPass {
         var count = 0
         for scene in scenes.indices { count += scenes[scene].images.count }
         var result = TextEncoder.Scenes(scenes.count, pictures: count, in: arena)
-        let passing = reservePassing(sequences)
-        for scene in scenes.indices { place(scenes[scene].images, texts: scenes[scene].texts, sequences, passing, in: &result) }
+        for scene in scenes.indices { place(scenes[scene].images, texts: scenes[scene].texts, sequences, in: &result) }
         return result
     }
 
     /// As the general form, for pictures that all texts look at.
     private func place(one images: [EncodedImage], texts: Int, _ sequences: Sequences) -> TextEncoder.Scenes {
         var result = TextEncoder.Scenes(1, pictures: images.count, in: arena)
-        place(images, texts: texts, sequences, reservePassing(sequences), in: &result)
+        place(images, texts: texts, sequences, in: &result)
         return result
     }
 
-    /// One place for all pictures in turn, where each is quantised at once and needs none of its own.
-    private func reservePassing(_ sequences: Sequences) -> TensorView? {
-        for text in sequences.ranges.indices where model.text.projects(tokens: sequences.ranges[text].count) { return nil }
-        return work.reserve(Shape(model.vision.tokens, model.vision.width))
-    }
-
     private func place(
-        _ images: [EncodedImage], texts: Int, _ sequences: Sequences, _ passing: TensorView?,
-        in scenes: inout TextEncoder.Scenes
+        _ images: [EncodedImage], texts: Int, _ sequences: Sequences, in scenes: inout TextEncoder.Scenes
     ) {
         scenes.begin(texts: texts)
         for image in images.indices {
-            let tokens = passing ?? work.reserve(Shape(model.vision.tokens, model.vision.width))
-            let values = images[image].tokens
-            arena.write(values.span, to: tokens)
             scenes.add(
-                model.text.picture(tokens, for: sequences.ranges, scenes.texts(of: scenes.count - 1), in: work))
+                model.text.picture(images[image], for: sequences.ranges, scenes.texts(of: scenes.count - 1), in: work))
         }
     }
 

@@ -10,6 +10,7 @@ struct TextEncoder: Sendable {
     private let layers: [EncoderLayer]
     private let fusionLayer: Int
     private let imageTokens: Int
+    private let imageWidth: Int
     /// True when a layer's projections read pictures in quantised form.
     private let quantizesImage: Bool
     private let prefix = "text_encoder"
@@ -23,6 +24,7 @@ struct TextEncoder: Sendable {
             width: configuration.textWidth)
         fusionLayer = configuration.fusionLayer
         imageTokens = configuration.imageTokens
+        imageWidth = configuration.visionWidth
         var layers: [EncoderLayer] = []
         for index in 0..<configuration.textLayers {
             var source: EncoderLayer.Source?
@@ -51,9 +53,7 @@ struct TextEncoder: Sendable {
     ///   - sequences: The rows of each text.
     ///   - x: `[rows, width]`.
     func encode(_ ids: TensorView, sequences: [Range<Int>], to x: TensorView, in work: Workspace) {
-        for text in sequences.indices {
-            embeddings(ids.elements(sequences[text]), to: x.rows(sequences[text]), in: work)
-        }
+        embeddings(ids, sequences: sequences, to: x, in: work)
         for index in 0..<fusionLayer {
             layers[index](x, sequences: sequences, to: x, in: work)
             work.observe("\(prefix).encoder.layer.\(index)", x)
@@ -164,23 +164,30 @@ struct TextEncoder: Sendable {
         return result
     }
 
-    /// The tokens of a picture, `[image tokens, vision width]`, in the forms that the layers read.
+    /// A picture in the forms that the layers read, until the caller releases them.
     ///
     /// - Parameters:
     ///   - sequences: Of all texts.
     ///   - texts: Which of them look at it.
     ///   - gradients: Whether a gradient is taken, which needs keys and values of every layer.
     func picture(
-        _ tokens: TensorView, for sequences: [Range<Int>], _ texts: Range<Int>, gradients: Bool = false, in work: Workspace
+        _ image: EncodedImage, for sequences: [Range<Int>], _ texts: Range<Int>, gradients: Bool = false, in work: Workspace
     ) -> ImageTokens {
+        precondition(image.tokens.count == imageTokens * imageWidth, "the picture is another model's")
         var absorbing = false, projecting = gradients
         for text in texts {
             if absorbs(tokens: sequences[text].count) { absorbing = true }
             if projects(tokens: sequences[text].count) { projecting = true }
         }
+        var rows: SharedRows?
+        if projecting {
+            let tokens = work.reserve(Shape(imageTokens, imageWidth))
+            work.arena.write(image.tokens.span, to: tokens)
+            rows = SharedRows(tokens, quantizing: quantizesImage, in: work)
+        }
         return ImageTokens(
-            rows: projecting ? SharedRows(tokens, quantizing: quantizesImage, in: work) : nil,
-            quantized: absorbing ? work.kernels.quantizeKeysValues(tokens, tokens, heads: 1, in: work.arena) : nil)
+            rows: rows,
+            quantized: absorbing ? work.kernels.quantizeTokens(image.tokens.span, width: imageWidth, in: work.arena) : nil)
     }
 
     /// Whether a layer projects pictures to keys and values for a text of so many tokens.

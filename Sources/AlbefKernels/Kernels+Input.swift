@@ -2,29 +2,29 @@ import AlbefTensor
 import CAlbefKernels
 
 extension Kernels {
-    /// Token embeddings: `y[t] = (word(ids[t]) + types[0]) + positions[first + t]`; an int8 word is `float(q) * scale`.
+    /// Token embeddings: `y[t] = (word(ids[t]) + types[0]) + positions[places[t]]`; an int8 word is `float(q) * scale`.
     ///
     /// - Parameters:
     ///   - ids: int32 `[T]`, each below the number of words.
+    ///   - places: int32 `[T]`: where each token stands in its sequence, below `P`.
     ///   - words: One channel a vocabulary entry, depth `D`.
-    ///   - positions: float32 `[P, D]`, `first + T <= P`.
-    ///   - firstPosition: The position of the first token, for a continued sequence.
+    ///   - positions: float32 `[P, D]`.
     ///   - types: float32 `[2, D]`; row 0 is used.
     ///   - y: float32 `[T, D]`, may have gaps between rows.
     public func embed(
-        _ ids: TensorView, words: PackedMatrix, positions: ConstantTensor, firstPosition: Int = 0, types: ConstantTensor,
+        _ ids: TensorView, at places: TensorView, words: PackedMatrix, positions: ConstantTensor, types: ConstantTensor,
         to y: TensorView, in arena: Arena
     ) {
         let count = ids.shape.count
         precondition(positions.shape.rank == 2 && positions.shape.last == words.depth)
-        precondition(firstPosition >= 0 && firstPosition + count <= positions.shape[0])
         precondition(types.shape.count >= words.depth && types.shape.last == words.depth)
         precondition(y.type == .float32 && y.rows == count && y.columns == words.depth)
         checkIndices(ids, count: count, below: words.channels, arena)
+        checkIndices(places, count: count, below: positions.shape[0], arena)
         if arena.isPlanning || count == 0 { return }
         var args = unsafe alb_embed_args(
             count: count, n: words.depth, ids: arena.integers(ids), words_int8: nil, word_scales: nil, words_f32: nil,
-            type: types.floats, positions: positions.floats + firstPosition * words.depth, dst: arena.floats(y),
+            type: types.floats, places: arena.integers(places), positions: positions.floats, dst: arena.floats(y),
             dst_stride: y.rowStride)
         switch words {
         case .int8(let matrix):

@@ -40,14 +40,7 @@ extension Kernels {
         precondition(tokens >= 1 && max(tokens, width) <= QuantizedKeysValues.maximumLength)
         k.requireMatrix(tokens, columns)
         v.requireMatrix(tokens, columns)
-        let lanes = PackedLayout.paddedChannels(tokens), channels = PackedLayout.paddedChannels(width)
-        let result = QuantizedKeysValues(
-            heads: heads, tokens: tokens, width: width,
-            keys: arena.reserve(Shape(heads * lanes * PackedLayout.paddedDepth(width)), .int8),
-            keyScales: arena.reserve(Shape(heads, lanes)),
-            keySums: arena.reserve(Shape(heads, lanes), .int32),
-            values: arena.reserve(Shape(heads * channels * PackedLayout.paddedDepth(tokens)), .int8),
-            valueScales: arena.reserve(Shape(heads, channels)))
+        let result = reserveKeysValues(heads: heads, tokens: tokens, width: width, in: arena)
         if arena.isPlanning { return result }
         // Safe: the shapes were checked above, and the arena checks that the views lie inside of it.
         var arguments = unsafe keysValues(result, in: arena)
@@ -55,6 +48,37 @@ extension Kernels {
             isa.code, threadCount, arena.floats(k), k.rowStride, arena.floats(v), v.rowStride,
             &arguments)
         return result
+    }
+
+    /// Quantises tokens that serve as keys and values themselves, of one head of their width, from where they lie outside of
+    /// any arena.
+    ///
+    /// - Parameter tokens: `[S, width]`, row after row; S and the width from 1 to 32 768.
+    /// - Returns: As for keys and values that are both these tokens.
+    public func quantizeTokens(_ tokens: Span<Float>, width: Int, in arena: Arena) -> QuantizedKeysValues {
+        precondition(width >= 1 && tokens.count >= width && tokens.count % width == 0)
+        let count = tokens.count / width
+        precondition(max(count, width) <= QuantizedKeysValues.maximumLength)
+        let result = reserveKeysValues(heads: 1, tokens: count, width: width, in: arena)
+        if arena.isPlanning { return result }
+        unsafe tokens.withUnsafeBufferPointer { buffer in
+            guard let start = buffer.baseAddress else { return }
+            // Safe: the span holds `count` rows, and the arena checks that the views lie inside of it.
+            var arguments = unsafe keysValues(result, in: arena)
+            unsafe alb_attention_s8_quantize(isa.code, threadCount, start, width, start, width, &arguments)
+        }
+        return result
+    }
+
+    private func reserveKeysValues(heads: Int, tokens: Int, width: Int, in arena: Arena) -> QuantizedKeysValues {
+        let lanes = PackedLayout.paddedChannels(tokens), channels = PackedLayout.paddedChannels(width)
+        return QuantizedKeysValues(
+            heads: heads, tokens: tokens, width: width,
+            keys: arena.reserve(Shape(heads * lanes * PackedLayout.paddedDepth(width)), .int8),
+            keyScales: arena.reserve(Shape(heads, lanes)),
+            keySums: arena.reserve(Shape(heads, lanes), .int32),
+            values: arena.reserve(Shape(heads * channels * PackedLayout.paddedDepth(tokens)), .int8),
+            valueScales: arena.reserve(Shape(heads, channels)))
     }
 
     /// Int8 attention, in ViT self-attention and in cross-attention to image tokens.
@@ -88,7 +112,7 @@ extension Kernels {
         }
     }
 
-    @unsafe private func keysValues(_ kv: QuantizedKeysValues, in arena: Arena) -> alb_keys_values_s8 {
+    @unsafe func keysValues(_ kv: QuantizedKeysValues, in arena: Arena) -> alb_keys_values_s8 {
         unsafe alb_keys_values_s8(
             heads: kv.heads, tokens: kv.tokens, width: kv.width,
             keys: arena.signedBytes(kv.keys),

@@ -29,16 +29,33 @@ public struct Embeddings: Sendable {
     /// Width of a row.
     public var width: Int { words.depth }
 
-    /// Embeds one sequence, or the end of one.
+    /// Embeds the tokens of any number of sequences.
     ///
     /// - Parameters:
-    ///   - ids: Int32 `[tokens]`, each below the vocabulary's size; `first + tokens` at most the number of positions.
-    ///   - first: The position of the first token.
+    ///   - ids: Int32 `[tokens]`, each below the vocabulary's size.
+    ///   - places: Int32 `[tokens]`: where each stands in its sequence, below the number of positions.
     ///   - y: `[tokens, width]`.
-    public func callAsFunction(_ ids: TensorView, first: Int = 0, to y: TensorView, in work: Workspace) {
-        work.kernels.embed(
-            ids, words: words, positions: positions, firstPosition: first, types: types, to: y, in: work.arena)
+    public func callAsFunction(_ ids: TensorView, at places: TensorView, to y: TensorView, in work: Workspace) {
+        work.kernels.embed(ids, at: places, words: words, positions: positions, types: types, to: y, in: work.arena)
         norm(y, to: y, in: work)
+    }
+
+    /// Embeds sequences that lie one after another, each from its beginning.
+    ///
+    /// - Parameters:
+    ///   - ids: Int32 `[tokens]`.
+    ///   - sequences: Together all tokens.
+    ///   - y: `[tokens, width]`.
+    public func callAsFunction(_ ids: TensorView, sequences: [Range<Int>], to y: TensorView, in work: Workspace) {
+        work.arena.scoped {
+            let places = work.arena.reserve(ids.shape, .int32)
+            for index in sequences.indices {
+                for place in 0..<sequences[index].count {
+                    work.arena.set(sequences[index].lowerBound + place, of: places, to: Int32(place))
+                }
+            }
+            self(ids, at: places, to: y, in: work)
+        }
     }
 }
 

@@ -144,9 +144,10 @@ import Glibc
         let start = unsafe pointer(to: view).assumingMemoryBound(to: Element.self)
         let columns = view.columns
         return unsafe Array(unsafeUninitializedCapacity: view.shape.count) { buffer, count in
-            for row in 0..<view.rows {
-                for column in 0..<columns {
-                    unsafe buffer[row * columns + column] = start[row * view.rowStride + column]
+            if let base = buffer.baseAddress, columns > 0 {
+                for row in 0..<view.rows {
+                    // Safe: the buffer has room for all rows, and the row lies inside of the view.
+                    unsafe (base + row * columns).initialize(from: start + row * view.rowStride, count: columns)
                 }
             }
             count = view.shape.count

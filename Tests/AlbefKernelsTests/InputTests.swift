@@ -69,7 +69,7 @@ struct InputTests {
         }
     }
 
-    @Test("a token is (word + type) + position, from int8 and from float32 words", arguments: [1, 4, 5, 33])
+    @Test("a token is (word + type) + the position of its place, from int8 and from float32 words", arguments: [1, 4, 5, 33])
     func embed(width: Int) throws {
         let vocabulary = 37
         let weights = Array(randomFloats[0..<vocabulary * width])
@@ -91,14 +91,16 @@ struct InputTests {
             let arena = Arena(capacity: 1 << 16)
             let tokens = arena.reserve(Shape(ids.count), .int32), result = arena.reserve(Shape(ids.count, width))
             arena.write(ids.span, to: tokens)
-            for first in [0, 3] {
+            for places: [Int32] in [[0, 1, 2, 3, 4, 5, 6, 7, 8], [3, 4, 5, 0, 11, 5, 5, 1, 2]] {
+                let at = arena.reserve(Shape(ids.count), .int32)
+                arena.write(places.span, to: at)
                 kernels.embed(
-                    tokens, words: matrix, positions: positions, firstPosition: first, types: types, to: result, in: arena)
+                    tokens, at: at, words: matrix, positions: positions, types: types, to: result, in: arena)
                 let found = arena.read(result, as: Float.self)
                 for (t, id) in ids.enumerated() {
                     for j in 0..<width {
                         let word = words[Int(id) * width + j] + randomFloats[7000 + j]
-                        #expect(found[t * width + j] == word + randomFloats[9000 + (first + t) * width + j])
+                        #expect(found[t * width + j] == word + randomFloats[9000 + Int(places[t]) * width + j])
                     }
                 }
             }

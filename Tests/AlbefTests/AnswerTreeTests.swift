@@ -67,7 +67,7 @@ extension ForwardPass {
         let rows = ids.count - 1
         let tokens = place(Array(ids.dropLast()), Shape(rows)), targets = place(Array(ids.dropFirst()), Shape(rows))
         let x = work.reserve(Shape(rows, decoder.width))
-        decoder.embeddings(tokens, to: x, in: work)
+        decoder.embeddings(tokens, sequences: [0..<rows], to: x, in: work)
         for (layer, keysValues) in zip(decoder.layers, source.elements) {
             layer(x, sequences: [0..<rows], sources: [.projected(keysValues)], to: x, in: work)
         }

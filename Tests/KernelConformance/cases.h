@@ -179,6 +179,7 @@ extern const operation operation_image_tokens;
 typedef struct {
     alb_embed_args args;
     size_t vocabulary;  ///< a multiple of 16
+    size_t positions;   ///< rows of positions
 } embed_call;
 extern const operation operation_embed;
 

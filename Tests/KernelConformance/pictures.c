@@ -126,6 +126,7 @@ static void draw_embed(void *call, shape_source *shape) {
     c->args.count = extent(shape, 6, EDGES(1, 2, 30));
     c->args.n = extent(shape, 40, EDGES(1, 3, 4, 5, 16, 64));
     c->vocabulary = 16 * extent(shape, 4, EDGES(1, 3));
+    c->positions = extent(shape, 9, EDGES(1, 5));
     c->args.dst_stride = c->args.n + gap(shape);
     if (choice(shape, 2))
         c->args.words_int8 = WANTED;
@@ -140,20 +141,25 @@ static void describe_embed(void *call, visitor *v) {
     NUMBER(a->n);
     NUMBER(a->dst_stride);
     NUMBER(c->vocabulary);
+    NUMBER(c->positions);
     VECTOR(ROLE_INPUT, a->ids, KIND_I32, a->count);
+    VECTOR(ROLE_INPUT, a->places, KIND_I32, a->count);
     if (OPTIONAL(a->words_int8)) {
         ALIGNED(ROLE_INPUT, a->words_int8, KIND_S8, c->vocabulary * round_up(a->n, 4));
         VECTOR(ROLE_INPUT, a->word_scales, KIND_F32, c->vocabulary);
     }
     if (OPTIONAL(a->words_f32)) ALIGNED(ROLE_INPUT, a->words_f32, KIND_F32, c->vocabulary * a->n);
     VECTOR(ROLE_INPUT, a->type, KIND_F32, a->n);
-    VECTOR(ROLE_INPUT, a->positions, KIND_F32, a->count * a->n);
+    VECTOR(ROLE_INPUT, a->positions, KIND_F32, c->positions * a->n);
     MATRIX(ROLE_OUTPUT, a->dst, KIND_F32, a->count, a->n, a->dst_stride);
 }
 
 static void refine_embed(void *call, random_source *random) {
     const embed_call *c = call;
-    for (size_t i = 0; i < c->args.count; i++) ((int32_t *)c->args.ids)[i] = (int32_t)random_below(random, c->vocabulary);
+    for (size_t i = 0; i < c->args.count; i++) {
+        ((int32_t *)c->args.ids)[i] = (int32_t)random_below(random, c->vocabulary);
+        ((int32_t *)c->args.places)[i] = (int32_t)random_below(random, c->positions);
+    }
 }
 
 static void run_embed(const void *call, alb_isa isa, int threads) {

@@ -198,9 +198,16 @@ static size_t used_vocabulary(const alb_embed_args *a) {
     return most / 16 * 16 + 16;
 }
 
+/// As are the positions.
+static size_t used_positions(const alb_embed_args *a) {
+    size_t most = 0;
+    for (size_t i = 0; i < a->count; i++) most = (size_t)a->places[i] > most ? (size_t)a->places[i] : most;
+    return most + 1;
+}
+
 RECORDED(
     operation_embed, embed_call, alb_embed, (int threads, const alb_embed_args *a), (threads, a), .args = *a,
-    .vocabulary = used_vocabulary(a))
+    .vocabulary = used_vocabulary(a), .positions = used_positions(a))
 RECORDED(
     operation_upsample, heatmap_call, alb_upsample_f32,
     (int threads, const float *src, size_t rows, size_t columns, float *dst, size_t dst_rows, size_t dst_columns,

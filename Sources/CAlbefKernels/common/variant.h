@@ -25,4 +25,8 @@ static inline size_t alb_grain(size_t work, size_t enough) {
     return enough / work + 1;
 }
 
+/// Elements of rows, passed over two or three times, that a worker should get at least: four rows of 768, so that a text's
+/// 30 rows come apart evenly.
+#define ALB_ROW_ELEMENTS 3000
+
 #endif

@@ -23,7 +23,7 @@ void alb_image_tokens(
     int threads, size_t count, size_t n, const float *_Nonnull patches, size_t patches_stride, const float *_Nonnull cls,
     const float *_Nonnull positions, float *_Nonnull dst, size_t dst_stride);
 
-/// dst[t] = (word(ids[t]) + type) + positions[t], with word = (float)q * scale or the float32 weight.
+/// dst[t] = (word(ids[t]) + type) + positions[places[t]], with word = (float)q * scale or the float32 weight.
 typedef struct {
     size_t count;                          ///< tokens
     size_t n;                              ///< columns (the depth of the packed words)
@@ -32,7 +32,8 @@ typedef struct {
     const float *_Nullable word_scales;    ///< one a word; with words_int8
     const float *_Nullable words_f32;      ///< [V/16][n][16]; when words_int8 is null
     const float *_Nonnull type;            ///< n
-    const float *_Nonnull positions;       ///< count x n
+    const int32_t *_Nonnull places;        ///< count, each below the number of positions
+    const float *_Nonnull positions;       ///< positions x n
     float *_Nonnull dst;                   ///< count x n
     size_t dst_stride;                     ///< elements from row to row
 } alb_embed_args;

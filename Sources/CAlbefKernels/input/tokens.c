@@ -41,7 +41,7 @@ static void embed_rows(void *context, size_t begin, size_t end, int worker) {
     const size_t groups = (a->n + GROUP - 1) / GROUP;
     for (size_t i = begin; i < end; i++) {
         const size_t id = (size_t)a->ids[i], block = id / BLOCK, lane = id % BLOCK;
-        const float *position = a->positions + i * a->n;
+        const float *position = a->positions + (size_t)a->places[i] * a->n;
         float *dst = a->dst + i * a->dst_stride;
         if (a->words_int8) {
             const int8_t *word = a->words_int8 + (block * groups * BLOCK + lane) * GROUP;
@@ -58,5 +58,6 @@ static void embed_rows(void *context, size_t begin, size_t end, int worker) {
 }
 
 void alb_embed(int threads, const alb_embed_args *args) {
-    alb_parallel_for(threads, args->count, 32, embed_rows, (void *)args);
+    // Few rows pay for a worker's start: it mostly waits for memory.
+    alb_parallel_for(threads, args->count, 4, embed_rows, (void *)args);
 }

@@ -35,5 +35,5 @@ void alb_layer_norm_qu8d_f32(
     job j = {
         .normalize = alb_select(alb_layer_norm_f32_table, isa), .quantize = alb_select(alb_quantize_qu8d_f32_table, isa),
         .norm = norm, .quantized = quantized, .scratch = scratch};
-    alb_parallel_for(threads, norm->m, alb_grain(norm->n, 16384), run, &j);
+    alb_parallel_for(threads, norm->m, alb_grain(norm->n, ALB_ROW_ELEMENTS), run, &j);
 }
