@@ -97,13 +97,67 @@ extension Kernels {
         checkOutput(y, rows: x.rows, channels: weight.channels, bias: bias, residual: residual)
         if arena.isPlanning || x.rows == 0 || weight.channels == 0 { return }
         unsafe withUnsafePointer(
-            to: alb_matmul_int8_args(
-                m: x.rows, n: weight.channels, k: x.values.columns, lhs: arena.bytes(x.values),
-                lhs_scales: arena.floats(x.scales), lhs_zero_points: arena.integers(x.zeroPoints),
-                rhs: weight.values.signedBytes, rhs_scales: weight.scales.floats, rhs_sums: weight.columnSums.integers,
-                epilogue: epilogue(bias: bias, activation: activation, residual: residual, in: arena),
-                dst: arena.floats(y), dst_stride: y.rowStride)
+            to: product(x, weight, epilogue(bias: bias, activation: activation, residual: residual, in: arena), y, in: arena)
         ) { unsafe alb_matmul_f32_qu8d_qs8c(isa.code, threadCount, $0) }
+    }
+
+    /// One of several linear layers on the same rows, without activation or residual.
+    public struct Projection {
+        let weight: PackedInt8Matrix
+        let bias: ConstantTensor
+        let y: TensorView
+
+        /// - Parameters:
+        ///   - weight: `K` inputs, `N` channels.
+        ///   - bias: float32 `[N]`.
+        ///   - y: float32 `[M, N]`, may have gaps between rows.
+        public init(_ weight: PackedInt8Matrix, bias: ConstantTensor, to y: TensorView) {
+            (self.weight, self.bias, self.y) = (weight, bias, y)
+        }
+    }
+
+    /// Three linear layers on rows that are quantised already, such as those to queries, keys and values: threads share the
+    /// work of all, and wait for each other once only.
+    ///
+    /// Bits: those of each layer alone.
+    ///
+    /// - Parameter x: `[M, K]`. The results overlap neither each other nor what the rows lie in.
+    public func linear(
+        _ x: QuantizedRows, _ first: Projection, _ second: Projection, _ third: Projection, in arena: Arena
+    ) {
+        checkProjection(x, first)
+        checkProjection(x, second)
+        checkProjection(x, third)
+        if arena.isPlanning || x.rows == 0 { return }
+        var products = unsafe (
+            product(x, first, in: arena), product(x, second, in: arena), product(x, third, in: arena)
+        )
+        // Safe: a homogeneous tuple lies in memory like an array.
+        unsafe withUnsafeBytes(of: &products) { bytes in
+            guard let start = unsafe bytes.assumingMemoryBound(to: alb_matmul_int8_args.self).baseAddress else { return }
+            unsafe alb_matmul_together_f32_qu8d_qs8c(isa.code, threadCount, 3, start)
+        }
+    }
+
+    private func checkProjection(_ x: QuantizedRows, _ projection: Projection) {
+        precondition(x.depth == projection.weight.depth)
+        checkOutput(projection.y, rows: x.rows, channels: projection.weight.channels, bias: projection.bias, residual: nil)
+    }
+
+    @unsafe private func product(_ x: QuantizedRows, _ projection: Projection, in arena: Arena) -> alb_matmul_int8_args {
+        unsafe product(
+            x, projection.weight, epilogue(bias: projection.bias, activation: .none, residual: nil, in: arena), projection.y,
+            in: arena)
+    }
+
+    @unsafe private func product(
+        _ x: QuantizedRows, _ weight: PackedInt8Matrix, _ epilogue: alb_epilogue, _ y: TensorView, in arena: Arena
+    ) -> alb_matmul_int8_args {
+        unsafe alb_matmul_int8_args(
+            m: x.rows, n: weight.channels, k: x.values.columns, lhs: arena.bytes(x.values),
+            lhs_scales: arena.floats(x.scales), lhs_zero_points: arena.integers(x.zeroPoints),
+            rhs: weight.values.signedBytes, rhs_scales: weight.scales.floats, rhs_sums: weight.columnSums.integers,
+            epilogue: epilogue, dst: arena.floats(y), dst_stride: y.rowStride)
     }
 
     /// A linear layer in float32.

@@ -36,10 +36,8 @@ struct AttentionBlock: Sendable {
     /// Queries, keys and values of the same rows, which are quantised once; all `[rows, width]`.
     func project(_ x: TensorView, queries: TensorView, keys: TensorView, values: TensorView, in work: Workspace) {
         work.arena.scoped {
-            let shared = SharedRows(x, for: query, key, value, in: work)
-            query(shared, to: queries, in: work)
-            key(shared, to: keys, in: work)
-            value(shared, to: values, in: work)
+            SharedRows(x, for: query, key, value, in: work).project(
+                query, to: queries, key, to: keys, value, to: values, in: work)
         }
     }
 

@@ -25,8 +25,7 @@ public struct ImageTokens: BitwiseCopyable {
 
 /// Neighbouring rows and what they attend to.
 public struct CrossPart: BitwiseCopyable {
-    private let first: Int
-    fileprivate var past: Int
+    private let first, past: Int
     /// Of all of these rows.
     public let source: CrossSource
 
@@ -40,9 +39,6 @@ public struct CrossPart: BitwiseCopyable {
 }
 
 extension CrossAttention {
-    /// Rows of short texts at one picture that are computed together, so that there is work for every thread.
-    private static let absorbedRows = 64
-
     /// Whether a text of `tokens` attends to `sourceTokens` with absorbed projections.
     ///
     /// That form is another algorithm with a rounding of its own, so the choice may depend only on the text's true length,
@@ -80,32 +76,24 @@ extension CrossAttention {
             work.arena.scoped {
                 let q = record?.queries ?? work.reserve(x.shape)
                 block.query(x, to: q, in: work)
-                let parts = merged(parts, in: work.arena)
-                let projection = projection(for: parts, in: work)
+                var groups: ArenaList<AbsorbedGroup> = work.arena.list(capacity: parts.count)
                 for index in 0..<parts.count {
-                    let part = parts[index]
+                    let part = parts[index], first = part.rows.lowerBound
                     switch part.source {
                     case .projected(let source):
                         source.attend(q.rows(part.rows), heads: block.heads, to: context.rows(part.rows), in: work)
                     case .absorbed(let tokens):
-                        guard let projection else { preconditionFailure("a part absorbs a projection that was not made") }
-                        work.arena.scoped {
-                            let mixed = reserveRows(part.rows.count, width: tokens.width, in: work)
-                            work.arena.scoped {
-                                let queries = absorb(q.rows(part.rows), projection, in: work)
-                                attend(queries, tokens, to: mixed, in: work)
-                            }
-                            project(mixed, to: context.rows(part.rows), in: work)
-                        }
+                        groups.append(AbsorbedGroup(query: first, row: first, rows: part.rows.count, tokens: tokens))
                     }
                 }
+                attend(q, groups, to: context, in: work)
                 if let record { block.probabilities(record, in: work) }
             }
             block.finish(context, residual: x, record: record?.norm, to: y, in: work)
         }
     }
 
-    /// Attends with every row of `x` to each of several sources: queries, and what they absorb, are made once.
+    /// Attends with every row of `x` to each of several sources: queries are made once.
     ///
     /// - Parameters:
     ///   - x: `[tokens, width]`.
@@ -119,22 +107,17 @@ extension CrossAttention {
             work.arena.scoped {
                 let q = work.reserve(x.shape)
                 block.query(x, to: q, in: work)
-                var absorbed: TensorView?
+                var groups: ArenaList<AbsorbedGroup> = work.arena.list(capacity: sources.count)
                 for index in 0..<sources.count {
-                    let part = context.rows(index * x.rows..<(index + 1) * x.rows)
+                    let first = index * x.rows
                     switch sources[index] {
                     case .projected(let source):
-                        source.attend(q, heads: block.heads, to: part, in: work)
+                        source.attend(q, heads: block.heads, to: context.rows(first..<first + x.rows), in: work)
                     case .absorbed(let tokens):
-                        let queries = absorbed ?? absorb(q, absorbedProjection(in: work), in: work)
-                        absorbed = queries
-                        work.arena.scoped {
-                            let mixed = reserveRows(x.rows, width: tokens.width, in: work)
-                            attend(queries, tokens, to: mixed, in: work)
-                            project(mixed, to: part, in: work)
-                        }
+                        groups.append(AbsorbedGroup(query: 0, row: first, rows: x.rows, tokens: tokens))
                     }
                 }
+                attend(q, groups, to: context, in: work)
             }
             let residual = work.reserve(y.shape)
             for index in 0..<sources.count {
@@ -144,73 +127,18 @@ extension CrossAttention {
         }
     }
 
-    /// Joins neighbours that attend to the same tokens.
-    private func merged(_ parts: some IndexedValues<CrossPart>, in arena: Arena) -> ArenaList<CrossPart> {
-        var result: ArenaList<CrossPart> = arena.list(capacity: parts.count)
-        for index in 0..<parts.count {
-            let part = parts[index]
-            if result.count > 0, case .absorbed(let tokens) = part.source {
-                var last = result[result.count - 1]
-                if case .absorbed(let before) = last.source, before == tokens, last.rows.upperBound == part.rows.lowerBound,
-                    last.rows.count + part.rows.count <= CrossAttention.absorbedRows
-                {
-                    last.past = part.rows.upperBound
-                    result[result.count - 1] = last
-                    continue
-                }
-            }
-            result.append(part)
-        }
-        return result
-    }
-
-    /// What queries absorb, made once for all parts; nil where none of them does.
-    private func projection(for parts: ArenaList<CrossPart>, in work: Workspace) -> AbsorbedProjection? {
-        for index in 0..<parts.count {
-            if case .absorbed = parts[index].source { return absorbedProjection(in: work) }
-        }
-        return nil
-    }
-
-    private func absorbedProjection(in work: Workspace) -> AbsorbedProjection {
-        guard case .int8(let keys) = block.key.weight else { preconditionFailure("a layer absorbs int8 projections only") }
-        return work.kernels.absorbedProjection(of: keys, heads: block.heads, in: work.arena)
-    }
-
-    /// Queries `q`, `[rows, width]`, taken to where the keys' inputs are: `[heads * rows, source width]`.
-    private func absorb(_ q: TensorView, _ projection: AbsorbedProjection, in work: Workspace) -> TensorView {
-        let queries = reserveRows(q.rows, width: projection.depth, in: work)
-        work.kernels.absorb(q, projection, room: joined(q.rows), to: queries, in: work.arena)
-        return queries
-    }
-
-    /// Rows for which memory is taken: as many as are joined at most, so that a plan holds however texts are joined.
-    private func joined(_ rows: Int) -> Int { max(rows, CrossAttention.absorbedRows) }
-
-    /// `[heads * rows, width]`.
-    private func reserveRows(_ rows: Int, width: Int, in work: Workspace) -> TensorView {
-        work.reserve(Shape(block.heads * joined(rows), width)).rows(0..<block.heads * rows)
-    }
-
-    /// Mixes the tokens themselves, for queries that absorbed the keys' projection; both `[heads * rows, source width]`.
-    ///
-    /// The bias of the keys would move all scores of a row alike, and so drops out of the softmax.
+    /// Attends with rows of `q` to tokens themselves; `q` and `context` `[rows, width]`.
     private func attend(
-        _ queries: TensorView, _ tokens: QuantizedKeysValues, to mixed: TensorView, in work: Workspace
+        _ q: TensorView, _ groups: ArenaList<AbsorbedGroup>, to context: TensorView, in work: Workspace
     ) {
-        work.kernels.attention(
-            queries, tokens, heads: 1, scale: Kernels.attentionScale(width: block.width / block.heads), to: mixed,
-            in: work.arena)
-    }
-
-    /// Applies the values' projection to mixed tokens: `[rows, width]`. The weights of a softmax sum to 1, so the bias is
-    /// added once.
-    private func project(_ mixed: TensorView, to context: TensorView, in work: Workspace) {
-        guard case .int8(let values) = block.value.weight else { preconditionFailure("a layer absorbs int8 projections only") }
+        if groups.isEmpty { return }
+        guard case .int8(let keys) = block.key.weight, case .int8(let values) = block.value.weight else {
+            preconditionFailure("a layer absorbs int8 projections only")
+        }
         work.arena.scoped {
-            work.kernels.linear(
-                work.kernels.quantizeRows(mixed, in: work.arena), values, heads: block.heads, bias: block.value.bias,
-                to: context, in: work.arena)
+            work.kernels.absorbedAttention(
+                q, work.kernels.absorbedProjection(of: keys, heads: block.heads, in: work.arena), values: values,
+                bias: block.value.bias, groups: groups, to: context, in: work.arena)
         }
     }
 }

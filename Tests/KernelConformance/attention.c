@@ -61,7 +61,7 @@ static void draw_keys_values(alb_keys_values_s8 *kv, shape_source *shape) {
     if (!shape->edges && chance(shape, 150) == 0) kv->tokens = 1021 + chance(shape, 9);
 }
 
-static void describe_keys_values(alb_keys_values_s8 *kv, operand_role role, visitor *v) {
+void describe_keys_values(alb_keys_values_s8 *kv, operand_role role, visitor *v) {
     const size_t tokens16 = round_up(kv->tokens, 16), tokens4 = round_up(kv->tokens, 4);
     const size_t width16 = round_up(kv->width, 16), width4 = round_up(kv->width, 4);
     ALIGNED(role, kv->keys, KIND_S8, kv->heads * tokens16 * width4);
@@ -126,9 +126,7 @@ static void describe_attention_s8(void *call, visitor *v) {
     SCRATCH(a->scratch, alb_attention_s8_scratch_bytes(MAXIMUM_THREADS, a->kv.tokens, a->kv.width));
 }
 
-/// Padding is 0, sums are those of the keys, scales are no denormals of chance.
-static void refine_attention_s8(void *call, random_source *random) {
-    const alb_keys_values_s8 *kv = &((attention_s8_call *)call)->kv;
+void refine_keys_values(const alb_keys_values_s8 *kv, random_source *random) {
     const size_t tokens16 = round_up(kv->tokens, 16), tokens4 = round_up(kv->tokens, 4);
     const size_t width16 = round_up(kv->width, 16), width4 = round_up(kv->width, 4);
     // Now and then scores lie far apart, so that most probabilities are 0.
@@ -153,6 +151,10 @@ static void refine_attention_s8(void *call, random_source *random) {
             kv->value_scales[head * width16 + c] = c < kv->width ? (unit < 0 ? -unit : unit) * 0.0625f : 0.0f;
         }
     }
+}
+
+static void refine_attention_s8(void *call, random_source *random) {
+    refine_keys_values(&((attention_s8_call *)call)->kv, random);
 }
 
 static void run_attention_s8(const void *call, alb_isa isa, int threads) {

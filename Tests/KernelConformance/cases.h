@@ -2,6 +2,7 @@
 #ifndef CASES_H
 #define CASES_H
 
+#include "alb_absorbed_attention.h"
 #include "alb_attention_f32.h"
 #include "alb_attention_s8.h"
 #include "alb_compare.h"
@@ -71,18 +72,23 @@ typedef struct {
 extern const operation operation_layer_norm_quantized;
 
 typedef struct {
-    alb_matmul_int8_args args;
-    size_t heads, dst_head;
-} matmul_heads_call;
-extern const operation operation_matmul_heads;
+    alb_matmul_int8_args products[ALB_MATMUL_TOGETHER];
+    size_t count;
+} matmul_together_call;
+extern const operation operation_matmul_together;
 
+enum { MOST_GROUPS = 4 };
 typedef struct {
-    alb_quantize_args args;
-    size_t heads;
-    const float *factors;
-    float *scratch;
-} quantize_heads_call;
-extern const operation operation_quantize_heads;
+    alb_absorbed_attention_args args;
+    alb_absorbed_group groups[MOST_GROUPS];
+    size_t queries, rows;  ///< rows of args.q and of args.dst
+} absorbed_attention_call;
+extern const operation operation_absorbed_attention;
+
+/// The 8-bit keys and values of an attention, also for operations of other files.
+void describe_keys_values(alb_keys_values_s8 *kv, operand_role role, visitor *v);
+/// Padding is 0, sums are those of the keys, scales are no denormals of chance.
+void refine_keys_values(const alb_keys_values_s8 *kv, random_source *random);
 
 typedef struct {
     size_t heads, channels, depth;

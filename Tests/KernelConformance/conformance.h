@@ -13,7 +13,7 @@
 
 /// The most threads that a case runs with; scratch memory is sized for them.
 #define MAXIMUM_THREADS 8
-#define MAXIMUM_OPERANDS 16
+#define MAXIMUM_OPERANDS 32
 
 // --- Random numbers
 

@@ -101,13 +101,34 @@ RECORDED(
     (alb_isa isa, int threads, const alb_layer_norm_args *norm, const alb_quantize_args *quantized, float *scratch),
     (isa, threads, norm, quantized, scratch), *norm, *quantized, scratch)
 RECORDED(
-    operation_matmul_heads, matmul_heads_call, alb_matmul_heads_f32_qu8d_qs8c,
-    (alb_isa isa, int threads, size_t heads, size_t dst_head, const alb_matmul_int8_args *a),
-    (isa, threads, heads, dst_head, a), *a, heads, dst_head)
-RECORDED(
-    operation_quantize_heads, quantize_heads_call, alb_quantize_heads_qu8d_f32,
-    (alb_isa isa, int threads, size_t heads, const float *factors, const alb_quantize_args *a, float *scratch),
-    (isa, threads, heads, factors, a, scratch), *a, heads, factors, scratch)
+    operation_matmul_together, matmul_together_call, alb_matmul_together_f32_qu8d_qs8c,
+    (alb_isa isa, int threads, size_t count, const alb_matmul_int8_args *products), (isa, threads, count, products),
+    .products = {products[0], products[count > 1 ? 1 : 0], products[count > 2 ? 2 : 0]}, .count = count)
+
+static absorbed_attention_call absorbed_call(const alb_absorbed_attention_args *a) {
+    absorbed_attention_call call = {.args = *a};
+    if (a->count > MOST_GROUPS) {
+        fprintf(stderr, "error: a recorded call has room for %d groups, not %zu\n", MOST_GROUPS, a->count);
+        exit(74);
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        const alb_absorbed_group *group = &a->groups[i];
+        call.groups[i] = *group;
+        if (group->query + group->rows > call.queries) call.queries = group->query + group->rows;
+        if (group->row + group->rows > call.rows) call.rows = group->row + group->rows;
+    }
+    return call;
+}
+
+void __real_alb_absorbed_attention(alb_isa isa, int threads, const alb_absorbed_attention_args *a);
+void __wrap_alb_absorbed_attention(alb_isa isa, int threads, const alb_absorbed_attention_args *a);
+void __wrap_alb_absorbed_attention(alb_isa isa, int threads, const alb_absorbed_attention_args *a) {
+    absorbed_attention_call call = absorbed_call(a);
+    const visitor v = begin(&operation_absorbed_attention, &call);
+    __real_alb_absorbed_attention(isa, threads, a);
+    end(&v);
+}
+
 RECORDED(
     operation_transpose_heads, transpose_heads_call, alb_transpose_heads_int8,
     (alb_isa isa, int threads, size_t heads, size_t channels, size_t depth, const int8_t *src, int8_t *values, float *scales,

@@ -9,7 +9,8 @@
 #include "alb_attention_s8.h"
 
 enum {
-    ALB_ATTENTION_S8_QUERIES = 24,  ///< Queries of one head in one part.
+    ALB_ATTENTION_S8_QUERIES = 24,  ///< Queries of one head in one part, at most.
+    ALB_ATTENTION_S8_STEP = 6,      ///< Rows of the highest tile: parts are as high, or multiples of it.
     ALB_ATTENTION_S8_LANES = 16,    ///< Keys or channels that lie side by side.
     ALB_ATTENTION_S8_GROUP = 4      ///< Bytes of one sum that lie together.
 };
@@ -44,6 +45,9 @@ typedef struct {
     float *inverses;   ///< (QUERIES): 1 / Z
 } alb_attention_s8_scratch;
 
+/// Lays out one worker's memory and returns its size; `start` may be NULL to learn only the size.
+size_t alb_attention_s8_layout(char *start, size_t keys, size_t width, alb_attention_s8_scratch *scratch);
+
 /// Scores or bytes of a row in the scratch, for whole cache lines of bytes.
 static inline size_t alb_s8_row_length(size_t tokens) { return alb_round_up(tokens, 64); }
 
@@ -61,6 +65,9 @@ static inline int8_t *alb_s8_head_values(const alb_keys_values_s8 *kv, size_t he
 
 typedef struct {
     alb_isa isa;
+    /// Queries of a part where there are many: more are better for variants that prepare keys and values for each part, fewer
+    /// keep the threads busier at the end.
+    size_t height;
     /// Quantises keys [key, key + 16) of one head, padding included. `k` is that head's first column.
     void (*quantize_keys)(const float *k, size_t k_row, const alb_keys_values_s8 *kv, size_t head, size_t key);
     /// Quantises channels [channel, channel + 16) of one head, padding included. `v` is that head's first column.

@@ -35,8 +35,7 @@ void alb_attention_s8_quantize(
     alb_parallel_for(threads, kv->heads * (panels(kv->tokens) + panels(kv->width)), 1, quantize, &j);
 }
 
-/// Lays out one worker's memory and returns its size; `start` may be NULL to learn only the size.
-static size_t layout(char *start, size_t keys, size_t width, alb_attention_s8_scratch *scratch) {
+size_t alb_attention_s8_layout(char *start, size_t keys, size_t width, alb_attention_s8_scratch *scratch) {
     const size_t rows = ALB_ATTENTION_S8_QUERIES, padded = alb_s8_row_length(keys);
     size_t used = 0;
     size_t q = used;
@@ -63,16 +62,15 @@ static size_t layout(char *start, size_t keys, size_t width, alb_attention_s8_sc
 }
 
 size_t alb_attention_s8_scratch_bytes(int threads, size_t keys, size_t width) {
-    return (size_t)threads * layout(NULL, keys, width, NULL);
+    return (size_t)threads * alb_attention_s8_layout(NULL, keys, width, NULL);
 }
 
 /// Queries of a part. Parts of full height keep a tile's rows busy; lower ones are taken where they leave less to the busiest
 /// of the threads, as with the one wide head of an absorbed cross-attention. Rows are independent: no byte depends on it.
-static size_t part_height(size_t heads, size_t queries, size_t threads) {
-    enum { STEP = 6 };  // rows of the highest tile
-    size_t height = ALB_ATTENTION_S8_QUERIES;
+static size_t part_height(size_t highest, size_t heads, size_t queries, size_t threads) {
+    size_t height = highest;
     size_t least = SIZE_MAX;
-    for (size_t h = ALB_ATTENTION_S8_QUERIES; h >= STEP; h -= STEP) {
+    for (size_t h = highest; h >= ALB_ATTENTION_S8_STEP; h -= ALB_ATTENTION_S8_STEP) {
         const size_t parts = heads * ((queries + h - 1) / h), rows = (parts + threads - 1) / threads * h;
         // A gain of less than 3 % does not pay for the lower parts.
         if (least == SIZE_MAX || rows * 33 < least * 32) {
@@ -96,7 +94,8 @@ static void attend(void *context, size_t begin, size_t end, int worker) {
     const job *j = context;
     const alb_keys_values_s8 *kv = j->kv;
     alb_attention_s8_scratch scratch;
-    layout(j->scratch + (size_t)worker * layout(NULL, kv->tokens, kv->width, NULL), kv->tokens, kv->width, &scratch);
+    const size_t size = alb_attention_s8_layout(NULL, kv->tokens, kv->width, NULL);
+    alb_attention_s8_layout(j->scratch + (size_t)worker * size, kv->tokens, kv->width, &scratch);
     const size_t blocks = (j->queries + j->height - 1) / j->height;
     for (size_t part = begin; part < end; part++) {
         const size_t head = part / blocks, query = part % blocks * j->height;
@@ -112,8 +111,8 @@ void alb_attention_s8(
     alb_isa isa, int threads, size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, float scale,
     float *dst, size_t dst_row, void *scratch) {
     job j = {.variant = alb_attention_s8_select(isa), .kv = kv, .q = q, .q_row = q_row, .scale = scale, .dst = dst,
-             .dst_row = dst_row, .queries = queries, .scratch = scratch,
-             .height = part_height(kv->heads, queries, threads < 1 ? 1 : (size_t)threads)};
+             .dst_row = dst_row, .queries = queries, .scratch = scratch};
+    j.height = part_height(j.variant->height, kv->heads, queries, threads < 1 ? 1 : (size_t)threads);
     const size_t block = queries < j.height ? queries : j.height;
     const size_t blocks = (queries + j.height - 1) / j.height;
     alb_parallel_for(threads, kv->heads * blocks, alb_grain(2 * block * kv->tokens * kv->width, 300000), attend, &j);

@@ -50,13 +50,14 @@ typedef struct {
 /// Bits: equal on every ISA. Threads: tiles of dst are split. Reads and writes no byte outside of the buffers.
 void alb_matmul_f32_qu8d_qs8c(alb_isa isa, int threads, const alb_matmul_int8_args *_Nonnull args);
 
-/// The same with rows of its own for each head, a block of n / heads channels: lhs has heads * m rows, head after head, and
-/// head h makes an m x n / heads block of dst from its m rows. Bits: each head's like the plain product of that part.
-/// @param heads     Divides n into multiples of 16.
-/// @param dst_head  Elements from a head's block of dst to the next one's, and of the residual: n / heads for columns side by
-///                  side, m * dst_stride for blocks one after the other.
-void alb_matmul_heads_f32_qu8d_qs8c(
-    alb_isa isa, int threads, size_t heads, size_t dst_head, const alb_matmul_int8_args *_Nonnull args);
+/// The most products that are computed together.
+#define ALB_MATMUL_TOGETHER 3
+
+/// Several products at once, such as queries, keys and values of the same rows: threads wait for each other once only.
+/// Bits: each product's like alone.
+/// @param count  1 to ALB_MATMUL_TOGETHER. No dst overlaps an input of another product, or its dst.
+void alb_matmul_together_f32_qu8d_qs8c(
+    alb_isa isa, int threads, size_t count, const alb_matmul_int8_args *_Nonnull products);
 
 /// The variant that runs under a ceiling.
 alb_isa alb_matmul_f32_qu8d_qs8c_variant(alb_isa ceiling);

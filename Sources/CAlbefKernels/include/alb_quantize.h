@@ -24,21 +24,6 @@ typedef struct {
 /// Bits: equal on every ISA. Threads: rows are split. Reads and writes no byte outside of the buffers.
 void alb_quantize_qu8d_f32(alb_isa isa, int threads, const alb_quantize_args *_Nonnull args);
 
-/// Rows that alb_quantize_heads_qu8d_f32 scales at a time.
-#define ALB_QUANTIZE_HEADS_SCRATCH_ROWS 16
-
-/// The same of each head's block of k / heads columns, every column times a factor of its own: a row of head h is
-/// src[i][h * k / heads + j] * factors[h * k / heads + j], rounded once. Head after head.
-/// @param heads    Divides k.
-/// @param factors  k
-/// @param args     dst is heads * m rows of dst_stride bytes, k / heads rounded up to a multiple of 4; scales and zero_points
-///                 are heads * m.
-/// @param scratch  k / heads * ALB_QUANTIZE_HEADS_SCRATCH_ROWS floats for each of `threads` workers.
-/// Bits: those of alb_quantize_qu8d_f32 of these rows. Threads: rows of heads are split.
-void alb_quantize_heads_qu8d_f32(
-    alb_isa isa, int threads, size_t heads, const float *_Nonnull factors, const alb_quantize_args *_Nonnull args,
-    float *_Nonnull scratch);
-
 /// The variant that runs under a ceiling.
 alb_isa alb_quantize_qu8d_f32_variant(alb_isa ceiling);
 

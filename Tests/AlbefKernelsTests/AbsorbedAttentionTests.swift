@@ -1,0 +1,96 @@
+import AlbefKernels
+import AlbefTensor
+import CAlbefKernels
+import Testing
+
+private let reference = Setting(isa: ALB_ISA_SCALAR, threads: 1)
+
+/// Where weight (n, k) lies in the packed int8 order; depth is a multiple of 4.
+private func packedPosition(_ n: Int, _ k: Int, depth: Int) -> Int {
+    ((n / 16 * (depth / 4) + k / 4) * 16 + n % 16) * 4 + k % 4
+}
+
+/// All triples below three bounds.
+private func indices(_ a: Int, _ b: Int, _ c: Int) -> [(Int, Int, Int)] {
+    (0..<a * b * c).map { ($0 / (b * c), $0 / c % b, $0 % c) }
+}
+
+@Suite("Attention to tokens themselves")
+struct AbsorbedAttentionTests {
+    @Test("each head's channels become inputs, with their sums, on every variant")
+    func transposition() {
+        for (heads, width, depth) in [(1, 16, 16), (3, 16, 48), (2, 32, 16), (12, 64, 768), (4, 80, 144)] {
+            let channels = heads * width
+            let src = Guarded<Int8>(channels * depth, .atEnd)
+            for i in 0..<src.count { src.start[i] = Int8(truncatingIfNeeded: (i &* 89 &+ i >> 7) % 255 - 127) }
+            var values = [Int8](repeating: 0, count: src.count), sums = [Int32](repeating: 0, count: heads * depth)
+            for (head, c, k) in indices(heads, width, depth) {
+                let weight = src.start[packedPosition(head * width + c, k, depth: depth)]
+                values[packedPosition(head * depth + k, c, depth: width)] = weight
+                sums[head * depth + k] += Int32(weight)
+            }
+            for setting in Setting.all {
+                let found = Guarded<Int8>(src.count, .atEnd), scales = Guarded<Float>(heads * depth, .atEnd)
+                let foundSums = Guarded<Int32>(heads * depth, .atEnd)
+                alb_transpose_heads_int8(
+                    setting.isa, setting.threads, heads, channels, depth, src.start, found.start, scales.start,
+                    foundSums.start)
+                #expect(
+                    found.array == values && foundSums.array == sums && scales.array.allSatisfy { $0 == 1 },
+                    "\(heads)x\(width)x\(depth), \(setting)")
+            }
+        }
+    }
+
+    @Test("projections, attention and quantisations in one are the same one after another, for every row of every group")
+    func attention() throws {
+        var random = TestRandom("absorbed attention")
+        let shapes = [
+            (heads: 1, width: 16, depth: 16, tokens: [1], rows: [1]), (3, 32, 48, [65, 7], [7, 1]),
+            (2, 64, 16, [17, 17, 33], [2, 13, 26]), (12, 64, 768, [577], [30]), (12, 64, 96, [40, 577], [1, 1]),
+        ]
+        for (shape, shared) in shapes.flatMap({ [($0, false), ($0, true)] }) {
+            let call = AbsorbedCase(
+                heads: shape.heads, width: shape.width, depth: shape.depth, tokens: shape.tokens, rows: shape.rows,
+                shared: shared, random: &random)
+            let expected = call.stepByStep()
+            for setting in Setting.all {
+                #expect(
+                    call.run(setting).firstDifference(from: expected) == nil,
+                    "\(shape), shared queries: \(shared), \(setting), seed \(random.seed)")
+            }
+        }
+    }
+
+    @Test("tokens from outside of an arena are quantised as keys and values that are both these", arguments: testedISAs)
+    func outside(isa: ISA) throws {
+        let tokens = 35, width = 48, numbers = Array(randomFloats[300..<300 + tokens * width])
+        let kernels = try Kernels(isa: isa, threads: 2), arena = Arena(capacity: 1 << 20)
+        let inside = arena.reserve(Shape(tokens, width)), q = arena.reserve(Shape(5, width))
+        let expected = arena.reserve(q.shape), found = arena.reserve(q.shape)
+        arena.write(numbers.span, to: inside)
+        arena.write(Array(randomFloats[9..<9 + 5 * width]).span, to: q)
+        let there = kernels.quantizeKeysValues(inside, inside, heads: 1, in: arena)
+        let here = kernels.quantizeTokens(numbers.span, width: width, in: arena)
+        #expect(here.tokens == tokens && here.width == width && here.heads == 1)
+        kernels.attention(q, there, heads: 1, to: expected, in: arena)
+        kernels.attention(q, here, heads: 1, to: found, in: arena)
+        #expect(arena.read(found, as: Float.self) == arena.read(expected, as: Float.self))
+    }
+
+    @Test("attention to whole tokens takes the scale that it is given, with the scalar bytes", arguments: [(1, 5), (23, 65), (49, 577)])
+    func scale(queries: Int, tokens: Int) {
+        var random = TestRandom("attention to tokens \(tokens)")
+        let attention = AttentionCase(queries: queries, keys: tokens, heads: 1, width: 130, random: &random)
+        let kv = attention.quantized(reference)
+        let plain = attention.int8(reference, kv)
+        #expect(attention.int8(reference, kv, scale: alb_attention_scale(130)).firstDifference(from: plain) == nil)
+        let expected = attention.int8(reference, kv, scale: 0.25)
+        #expect(expected.firstDifference(from: plain) != nil, "a scale without effect")
+        for setting in Setting.all {
+            #expect(
+                attention.int8(setting, kv, scale: 0.25).firstDifference(from: expected) == nil,
+                "\(queries) queries, \(tokens) tokens, \(setting), seed \(random.seed)")
+        }
+    }
+}
