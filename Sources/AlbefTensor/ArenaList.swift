@@ -33,6 +33,12 @@
         count += 1
     }
 
+    /// The address of the first element; for kernels, which keep it only for the length of a call.
+    @unsafe public var pointer: UnsafePointer<Element> {
+        precondition(memory.holds(place))
+        return unsafe UnsafePointer(start)
+    }
+
     /// A copy of the elements.
     public var elements: [Element] { (0..<count).map { self[$0] } }
 
