@@ -63,10 +63,9 @@ struct AnswerDecoder: Sendable {
         _ ids: TensorView, branches: Branches, after before: ArenaList<KeysValues>? = nil,
         keeping: ArenaList<KeysValues>? = nil, question: ArenaList<KeysValues>, to x: TensorView, in work: Workspace
     ) {
-        let first = before.map { $0[0].keys.rows } ?? 0
         for index in 0..<branches.count {
             let branch = branches[index]
-            embeddings(ids.elements(branch.rows), first: first + branch.depth, to: x.rows(branch.rows), in: work)
+            embeddings(ids.elements(branch.rows), first: branches.before + branch.depth, to: x.rows(branch.rows), in: work)
         }
         for index in layers.indices {
             layers[index](
