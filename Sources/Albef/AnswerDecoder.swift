@@ -63,13 +63,12 @@ struct AnswerDecoder: Sendable {
         _ ids: TensorView, branches: Branches, after before: ArenaList<KeysValues>? = nil,
         keeping: ArenaList<KeysValues>? = nil, question: ArenaList<KeysValues>, to x: TensorView, in work: Workspace
     ) {
-        let first = before.map { $0[0].keys.rows } ?? 0
         work.arena.scoped {
             let places = work.arena.reserve(ids.shape, .int32)
             for index in 0..<branches.count {
                 let branch = branches[index]
                 for row in branch.rows {
-                    work.arena.set(row, of: places, to: Int32(first + branch.depth + row - branch.rows.lowerBound))
+                    work.arena.set(row, of: places, to: Int32(branches.before + branch.depth + row - branch.rows.lowerBound))
                 }
             }
             embeddings(ids, at: places, to: x, in: work)

@@ -31,7 +31,7 @@ struct AnswerTree {
     ///   - longest: Tokens of the longest candidate.
     init(rows: Int, candidates: Int, longest: Int, in arena: Arena) {
         ids = arena.list(capacity: rows)
-        branches = Branches(rows: min(rows, candidates), depth: longest, in: arena)
+        branches = Branches(capacity: min(rows, candidates), longest: longest, after: 1, in: arena)
         targets = arena.list(capacity: candidates * longest)
         asked = arena.list(capacity: candidates * longest)
         latest = arena.list(capacity: rows)

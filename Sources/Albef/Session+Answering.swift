@@ -130,7 +130,7 @@ extension ForwardPass {
         let token = arena.reserve(Shape(1), .int32)
         arena.set(0, of: token, to: candidates.ids[0][0])
         let state = work.reserve(Shape(1, decoder.width))
-        var root = Branches(rows: 1, depth: 0, in: arena)
+        var root = Branches(capacity: 1, longest: 1, in: arena)
         root.append(0..<1)
         decoder.decode(token, branches: root, keeping: start, question: source, to: state, in: work)
         let logits = work.reserve(Shape(1, decoder.vocabulary))

@@ -46,6 +46,46 @@ extension Kernels {
         }
     }
 
+    /// Float attention of many groups of queries, each with keys of its own: what a call for each group would give, in one call
+    /// that threads divide among them.
+    ///
+    /// - Parameters:
+    ///   - q: Float32 `[T, heads * d]`, strided.
+    ///   - k, v: Float32 `[S, heads * d]`, strided.
+    ///   - groups: Which rows of `q` meet which rows of `k` and `v`.
+    ///   - causal: As for one group; each has a query offset of its own.
+    ///   - y: Float32 `[T, heads * d]`, strided; must overlap no input. Rows of no group are left as they are.
+    ///
+    /// Bits: those of ``attention(_:_:_:heads:causal:queryOffset:probabilities:to:in:)`` for each group.
+    public func attention(
+        _ q: TensorView, _ k: TensorView, _ v: TensorView, groups: AttentionGroups, heads: Int, causal: Bool = false,
+        to y: TensorView, in arena: Arena
+    ) {
+        precondition(q.shape.rank == 2 && k.shape.rank == 2 && heads >= 1)
+        let queries = q.shape[0], keys = k.shape[0], columns = q.shape[1], width = columns / heads
+        precondition(width >= 1 && width * heads == columns)
+        precondition(groups.queries <= queries && groups.keys <= keys, "a group lies outside of its tensors")
+        q.requireMatrix(queries, columns)
+        k.requireMatrix(keys, columns)
+        v.requireMatrix(keys, columns)
+        y.requireMatrix(queries, columns)
+        arena.scoped {
+            let longest = max(1, groups.longest)
+            let scratch = arena.reserve(
+                Shape(alb_attention_f32_groups_scratch_bytes(threadCount, longest, width)), .uint8)
+            if arena.isPlanning { return }
+            // Safe: the shapes and the groups' rows were checked above, and the arena checks that the views lie inside of it.
+            var arguments = unsafe alb_attention_f32_groups_args(
+                heads: heads, width: width,
+                q: UnsafePointer(arena.floats(q)), q_row: q.rowStride,
+                k: UnsafePointer(arena.floats(k)), k_row: k.rowStride,
+                v: UnsafePointer(arena.floats(v)), v_row: v.rowStride,
+                causal: causal, groups: groups.count, group: groups.code, rows: groups.keyRows, longest: longest,
+                dst: arena.floats(y), dst_row: y.rowStride, scratch: arena.pointer(to: scratch))
+            unsafe alb_attention_f32_groups(isa.code, threadCount, &arguments)
+        }
+    }
+
     /// The factor of attention scores for heads of `width` columns: 1/√width in float.
     public static func attentionScale(width: Int) -> Float {
         precondition(width >= 1)

@@ -105,11 +105,16 @@ public struct SelfAttention: Sendable {
                 let k = record?.keys ?? work.reserve(x.shape)
                 let v = record?.values ?? work.reserve(x.shape)
                 block.project(x, queries: q, keys: k, values: v, in: work)
-                for index in sequences.indices {
-                    let rows = sequences[index]
+                if let record {
+                    precondition(sequences.count == 1)
                     work.kernels.attention(
-                        q.rows(rows), k.rows(rows), v.rows(rows), heads: block.heads, causal: causal,
-                        probabilities: record?.probabilities, to: context.rows(rows), in: work.arena)
+                        q, k, v, heads: block.heads, causal: causal, probabilities: record.probabilities, to: context,
+                        in: work.arena)
+                } else {
+                    var groups = AttentionGroups(capacity: sequences.count, in: work.arena)
+                    for index in sequences.indices { groups.append(queries: sequences[index], keys: sequences[index]) }
+                    work.kernels.attention(
+                        q, k, v, groups: groups, heads: block.heads, causal: causal, to: context, in: work.arena)
                 }
             }
             block.finish(context, residual: x, record: record?.norm, to: y, in: work)
@@ -139,11 +144,14 @@ public struct SelfAttention: Sendable {
                     block.key(shared, to: k, in: work)
                     block.value(shared, to: v, in: work)
                 }
-                for index in sequences.indices {
-                    let rows = sequences[index]
+                if let record {
+                    precondition(sequences.count == 1)
                     work.kernels.attention(
-                        q.rows(index..<index + 1), k.rows(rows), v.rows(rows), heads: block.heads,
-                        probabilities: record?.probabilities, to: context.rows(index..<index + 1), in: work.arena)
+                        q, k, v, heads: block.heads, probabilities: record.probabilities, to: context, in: work.arena)
+                } else {
+                    var groups = AttentionGroups(capacity: sequences.count, in: work.arena)
+                    for index in sequences.indices { groups.append(queries: index..<index + 1, keys: sequences[index]) }
+                    work.kernels.attention(q, k, v, groups: groups, heads: block.heads, to: context, in: work.arena)
                 }
             }
             block.finish(context, residual: firsts, record: record?.norm, to: y, in: work)

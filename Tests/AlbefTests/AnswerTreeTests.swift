@@ -27,26 +27,23 @@ struct AnswerTreeTests {
         #expect(targets == [[3, 6, 9], [3, 7], [8], [3], [3], [5], [3]])
         #expect((0..<tree.branches.count).map { tree.branches[$0].rows } == [0..<1, 1..<2, 2..<4, 4..<5, 5..<7])
         #expect((0..<tree.branches.count).map { tree.branches[$0].depth } == [0, 1, 2, 1, 0])
-        #expect(tree.branches.ancestors == [[], [0..<1], [0..<2], [0..<1], []])
+        #expect(tree.branches.ancestors == [[], [0], [0, 1], [0], []])
         for (candidate, asked) in zip(candidates, asked) {
             #expect(asked.map { tree.targets[tree.asked[$0]].token } == Array(candidate.dropFirst(2)))
         }
     }
 
-    @Test("ancestors that do not lie together are told as ranges")
-    func ranges() {
+    @Test("ancestors that do not lie together are told by their rows")
+    func scattered() {
         let arena = Arena.planning()
         var tree = AnswerTree(rows: 20, candidates: 3, longest: 5, in: arena)
         for candidate in [[2, 5, 6, 6, 3], [2, 5, 7, 6, 3], [2, 5, 7, 7, 3]] as [[Int32]] { _ = tree.add(candidate) }
-        #expect(tree.branches.ancestors == [[], [0..<1], [0..<1, 3..<4]])
+        #expect(tree.branches.ancestors == [[], [0], [0, 3]])
     }
 }
 
 extension Branches {
-    /// The ancestors of each branch as runs.
-    fileprivate var ancestors: [[Range<Int>]] {
-        (0..<count).map { index in (0..<runs(of: self[index])).map { run($0, of: self[index]) } }
-    }
+    fileprivate var ancestors: [[Int]] { (0..<count).map { ancestors(of: $0) } }
 }
 
 extension Session {

@@ -50,6 +50,84 @@ const operation operation_attention_f32 = {
     "attention_f32", sizeof(attention_f32_call), draw_attention_f32, describe_attention_f32, NULL, run_attention_f32,
     alb_attention_f32_variant};
 
+// --- Float attention of many groups
+
+static void draw_attention_f32_groups(void *call, shape_source *shape) {
+    attention_f32_groups_call *c = call;
+    alb_attention_f32_groups_args *a = &c->args;
+    a->heads = extent(shape, 3, EDGES(1, 12));
+    a->groups = extent(shape, 12, EDGES(1, 2, 7));
+    a->longest = extent(shape, 20, EDGES(1, 4, 15, 17, 33));
+    a->width = extent(shape, 20, EDGES(1, 3, 8, 17, 64));
+    a->causal = choice(shape, 2);
+    a->rows = choice(shape, 2) ? WANTED : NULL;
+    c->queries = a->groups * (1 + chance(shape, 3)) + chance(shape, 40);
+    c->keys = a->longest + chance(shape, 20);
+    c->places = a->longest + chance(shape, 60);
+    const size_t columns = a->heads * a->width;
+    a->q_row = columns + gap(shape);
+    a->k_row = columns + gap(shape);
+    a->v_row = columns + gap(shape);
+    a->dst_row = columns + gap(shape);
+}
+
+_Static_assert(sizeof(alb_attention_f32_group) == 5 * sizeof(int32_t), "a group is described as five integers");
+
+static void describe_attention_f32_groups(void *call, visitor *v) {
+    attention_f32_groups_call *c = call;
+    alb_attention_f32_groups_args *a = &c->args;
+    NUMBER(a->heads);
+    NUMBER(a->width);
+    NUMBER(a->groups);
+    NUMBER(a->longest);
+    NUMBER(a->causal);
+    NUMBER(c->queries);
+    NUMBER(c->keys);
+    NUMBER(c->places);
+    NUMBER(a->q_row);
+    NUMBER(a->k_row);
+    NUMBER(a->v_row);
+    NUMBER(a->dst_row);
+    const size_t columns = a->heads * a->width;
+    MATRIX(ROLE_INPUT, a->q, KIND_F32, c->queries, columns, a->q_row);
+    MATRIX(ROLE_INPUT, a->k, KIND_F32, c->keys, columns, a->k_row);
+    MATRIX(ROLE_INPUT, a->v, KIND_F32, c->keys, columns, a->v_row);
+    MATRIX(ROLE_INPUT, a->group, KIND_I32, a->groups, 5, 5);
+    if (OPTIONAL(a->rows)) VECTOR(ROLE_INPUT, a->rows, KIND_I32, c->places);
+    MATRIX(ROLE_OUTPUT, a->dst, KIND_F32, c->queries, columns, a->dst_row);
+    SCRATCH(a->scratch, alb_attention_f32_groups_scratch_bytes(MAXIMUM_THREADS, a->longest, a->width));
+}
+
+/// Groups share all queries out among them, some get none; each has some of the keys, the first as many as any may have.
+static void refine_attention_f32_groups(void *call, random_source *random) {
+    attention_f32_groups_call *c = call;
+    alb_attention_f32_groups_args *a = &c->args;
+    alb_attention_f32_group *groups = (alb_attention_f32_group *)a->group;
+    int32_t *rows = (int32_t *)a->rows;
+    if (rows)
+        for (size_t i = 0; i < c->places; i++) rows[i] = (int32_t)random_below(random, c->keys);
+    const size_t among = rows ? c->places : c->keys, most = a->longest;
+    size_t query = 0;
+    for (size_t i = 0; i < a->groups; i++) {
+        const size_t left = c->queries - query;
+        const size_t queries = i + 1 < a->groups ? random_below(random, 2 * left / (a->groups - i) + 1) : left;
+        const size_t keys = i == 0 ? most : 1 + random_below(random, most);
+        groups[i] = (alb_attention_f32_group){
+            (int32_t)query, (int32_t)queries, (int32_t)random_below(random, among - keys + 1), (int32_t)keys,
+            (int32_t)random_below(random, 4)};
+        query += queries;
+    }
+}
+
+static void run_attention_f32_groups(const void *call, alb_isa isa, int threads) {
+    const attention_f32_groups_call *c = call;
+    alb_attention_f32_groups(isa, threads, &c->args);
+}
+
+const operation operation_attention_f32_groups = {
+    "attention_f32_groups", sizeof(attention_f32_groups_call), draw_attention_f32_groups, describe_attention_f32_groups,
+    refine_attention_f32_groups, run_attention_f32_groups, alb_attention_f32_variant};
+
 // --- Int8 keys and values
 
 static void draw_keys_values(alb_keys_values_s8 *kv, shape_source *shape) {
@@ -167,4 +245,5 @@ const operation operation_attention_s8 = {
     run_attention_s8, alb_attention_s8_variant};
 
 const operation *const attention_operations[] = {
-    &operation_attention_f32, &operation_attention_s8_quantize, &operation_attention_s8, NULL};
+    &operation_attention_f32, &operation_attention_f32_groups, &operation_attention_s8_quantize, &operation_attention_s8,
+    NULL};

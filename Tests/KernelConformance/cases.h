@@ -46,6 +46,13 @@ typedef alb_attention_f32_args attention_f32_call;
 extern const operation operation_attention_f32;
 
 typedef struct {
+    alb_attention_f32_groups_args args;
+    size_t queries, keys;  ///< rows of args.q and of args.k
+    size_t places;         ///< entries of args.rows
+} attention_f32_groups_call;
+extern const operation operation_attention_f32_groups;
+
+typedef struct {
     alb_keys_values_s8 kv;
     const float *k, *v;
     size_t k_row, v_row;

@@ -96,6 +96,38 @@ RECORDED_SAME(operation_linear_backward, alb_linear_backward, alb_linear_backwar
 RECORDED_SAME(operation_product, alb_product_f32, alb_product_f32_args)
 RECORDED_SAME(operation_attention_f32, alb_attention_f32, alb_attention_f32_args)
 
+/// Past the last query of groups.
+static size_t group_queries(const alb_attention_f32_groups_args *a) {
+    size_t past = 0;
+    for (size_t i = 0; i < a->groups; i++) {
+        const size_t own = (size_t)a->group[i].query + (size_t)a->group[i].queries;
+        past = own > past ? own : past;
+    }
+    return past;
+}
+
+/// Past the last place of their keys.
+static size_t group_places(const alb_attention_f32_groups_args *a) {
+    size_t past = 0;
+    for (size_t i = 0; i < a->groups; i++) {
+        const size_t own = (size_t)a->group[i].key + (size_t)a->group[i].keys;
+        past = own > past ? own : past;
+    }
+    return past;
+}
+
+/// Past the greatest row of their keys.
+static size_t group_keys(const alb_attention_f32_groups_args *a) {
+    if (!a->rows) return group_places(a);
+    const size_t places = group_places(a);
+    size_t past = 0;
+    for (size_t i = 0; i < places; i++) past = (size_t)a->rows[i] + 1 > past ? (size_t)a->rows[i] + 1 : past;
+    return past;
+}
+
+RECORDED_ARGS(
+    operation_attention_f32_groups, attention_f32_groups_call, alb_attention_f32_groups, alb_attention_f32_groups_args,
+    .args = *a, .queries = group_queries(a), .keys = group_keys(a), .places = group_places(a))
 RECORDED(
     operation_layer_norm_quantized, layer_norm_quantized_call, alb_layer_norm_qu8d_f32,
     (alb_isa isa, int threads, const alb_layer_norm_args *norm, const alb_quantize_args *quantized, float *scratch),

@@ -15,6 +15,12 @@ static inline size_t alb_attention_f32_padded(size_t keys) {
     return (keys + ALB_ATTENTION_F32_PANEL - 1) / ALB_ATTENTION_F32_PANEL * ALB_ATTENTION_F32_PANEL;
 }
 
+/// Packs up to 16 keys of one head for the variants: (width, 16) floats, 0 behind the last key.
+/// @param k     Column 0 of the head in row 0.
+/// @param rows  Which rows the keys are; NULL for the first `keys` of k.
+void alb_attention_f32_pack_panel(
+    const float *k, size_t k_row, const int32_t *rows, size_t keys, size_t width, float *panel);
+
 /// How many keys query t sees.
 static inline size_t alb_attention_f32_visible(const alb_attention_f32_args *args, size_t t) {
     if (!args->causal || args->query_offset >= args->keys || t >= args->keys - args->query_offset) return args->keys;

@@ -30,14 +30,11 @@ static void pack_keys(void *context, size_t begin, size_t end, int worker) {
     const alb_attention_f32_args *a = j->args;
     const size_t panels = j->padded / ALB_ATTENTION_F32_PANEL;
     for (size_t part = begin; part < end; part++) {
-        const size_t head = part / panels, first = part % panels * ALB_ATTENTION_F32_PANEL;
-        float *panel = j->packed + part * a->width * ALB_ATTENTION_F32_PANEL;
-        for (size_t i = 0; i < ALB_ATTENTION_F32_PANEL; i++) {
-            const size_t key = first + i;
-            const float *k = a->k + (key < a->keys ? key : 0) * a->k_row + head * a->width;
-            for (size_t c = 0; c < a->width; c++)
-                panel[c * ALB_ATTENTION_F32_PANEL + i] = key < a->keys ? k[c] : 0.0f;
-        }
+        const size_t head = part / panels, first = part % panels * ALB_ATTENTION_F32_PANEL, left = a->keys - first;
+        alb_attention_f32_pack_panel(
+            a->k + first * a->k_row + head * a->width, a->k_row, NULL,
+            left < ALB_ATTENTION_F32_PANEL ? left : ALB_ATTENTION_F32_PANEL, a->width,
+            j->packed + part * a->width * ALB_ATTENTION_F32_PANEL);
     }
 }
 
