@@ -45,8 +45,8 @@ struct AbsorbedAttentionTests {
     @Test("projections, attention and quantisations in one are the same one after another, for every row of every group")
     func attention() throws {
         var random = TestRandom("absorbed attention")
-        let shapes = [
-            (heads: 1, width: 16, depth: 16, tokens: [1], rows: [1]), (3, 32, 48, [65, 7], [7, 1]),
+        let shapes: [(heads: Int, width: Int, depth: Int, tokens: [Int], rows: [Int])] = [
+            (1, 16, 16, [1], [1]), (3, 32, 48, [65, 7], [7, 1]),
             (2, 64, 16, [17, 17, 33], [2, 13, 26]), (12, 64, 768, [577], [30]), (12, 64, 96, [40, 577], [1, 1]),
         ]
         for (shape, shared) in shapes.flatMap({ [($0, false), ($0, true)] }) {

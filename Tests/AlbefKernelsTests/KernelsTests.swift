@@ -110,4 +110,32 @@ struct KernelsTests {
         #expect(peak.int8GMACs > 0.1 && peak.float32GMACs > 0.01)
         #expect(try Kernels(threads: 2).measureReadBandwidth(byteCount: 1 << 20) > 0.01)
     }
+
+    @Test("three layers at once give the bytes of each alone, however unlike their widths", arguments: testedISAs)
+    func together(isa: ISA) throws {
+        let rows = 7, depth = 66, widths = [130, 1, 64]
+        let layers = try widths.map { width in
+            let weights = Array(randomFloats[width..<width + width * depth])
+            let bias = ConstantTensor(Array(randomFloats[77..<77 + width]), shape: Shape(width))
+            return (try #require(Kernels.packInt8(weights, channels: width, depth: depth)), width, bias)
+        }
+        for threads in [1, 2, 3, 8] {
+            let kernels = try Kernels(isa: isa, threads: threads), arena = Arena(capacity: 1 << 20)
+            let x = arena.reserve(Shape(rows, depth))
+            arena.write(Array(randomFloats[5..<5 + rows * depth]).span, to: x)
+            let quantized = kernels.quantizeRows(x, in: arena)
+            let alone = widths.map { arena.reserve(Shape(rows, $0)) }, found = widths.map { arena.reserve(Shape(rows, $0)) }
+            let projections = layers.indices.map { index in
+                let (packed, width, bias) = layers[index], matrix = packed.matrix(channels: width, depth: depth)
+                kernels.linear(quantized, matrix, bias: bias, to: alone[index], in: arena)
+                return Kernels.Projection(matrix, bias: bias, to: found[index])
+            }
+            kernels.linear(quantized, projections[0], projections[1], projections[2], in: arena)
+            for index in layers.indices {
+                #expect(
+                    arena.read(found[index], as: Float.self) == arena.read(alone[index], as: Float.self),
+                    "layer \(index), \(threads) threads")
+            }
+        }
+    }
 }
