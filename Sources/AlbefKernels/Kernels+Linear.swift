@@ -116,8 +116,8 @@ extension Kernels {
         }
     }
 
-    /// Three linear layers on rows that are quantised already, such as those to queries, keys and values: threads share the
-    /// work of all, and wait for each other once only.
+    /// Three linear layers of equal width on rows that are quantised already, such as those to queries, keys and values:
+    /// threads share the work of all, and wait for each other once only.
     ///
     /// Bits: those of each layer alone.
     ///
@@ -128,6 +128,7 @@ extension Kernels {
         checkProjection(x, first)
         checkProjection(x, second)
         checkProjection(x, third)
+        precondition(first.weight.channels == second.weight.channels && second.weight.channels == third.weight.channels)
         if arena.isPlanning || x.rows == 0 { return }
         var products = unsafe (
             product(x, first, in: arena), product(x, second, in: arena), product(x, third, in: arena)

@@ -112,7 +112,7 @@ public struct SharedRows: BitwiseCopyable {
         quantized = quantizing ? work.kernels.quantizeRows(rows, in: work.arena) : nil
     }
 
-    /// Three layers on these rows, at once where all are int8; the bytes are those of each alone.
+    /// Three layers of equal width on these rows, at once where all are int8; the bytes are those of each alone.
     func project(
         _ first: Linear, to a: TensorView, _ second: Linear, to b: TensorView, _ third: Linear, to c: TensorView,
         in work: Workspace

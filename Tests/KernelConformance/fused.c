@@ -54,13 +54,13 @@ static void set_sums(const int8_t *weights, size_t channels, size_t k, const int
 
 static void draw_matmul_together(void *call, shape_source *shape) {
     matmul_together_call *c = call;
-    c->count = extent(shape, ALB_MATMUL_TOGETHER, EDGES(1, 2, 3));
-    if (c->count > ALB_MATMUL_TOGETHER) c->count = ALB_MATMUL_TOGETHER;
+    c->count = extent(shape, MOST_PRODUCTS, EDGES(1, 2, 3));
+    if (c->count > MOST_PRODUCTS) c->count = MOST_PRODUCTS;
     for (size_t i = 0; i < c->count; i++) {
         alb_matmul_int8_args *a = &c->products[i];
         a->m = i ? c->products[0].m : extent(shape, 9, EDGES(1, 6, 7, 50));
         a->k = i ? c->products[0].k : round_up(extent(shape, 60, EDGES(4, 64, 300)), 4);
-        a->n = i == 1 && c->count == 3 ? 1 + chance(shape, 40) : extent(shape, 90, EDGES(1, 64, 150));
+        a->n = i ? c->products[0].n : extent(shape, 90, EDGES(1, 64, 150));
         a->epilogue.bias = chance(shape, 2) ? WANTED : NULL;
         a->dst_stride = a->n + gap(shape);
     }

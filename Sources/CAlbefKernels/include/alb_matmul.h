@@ -50,12 +50,11 @@ typedef struct {
 /// Bits: equal on every ISA. Threads: tiles of dst are split. Reads and writes no byte outside of the buffers.
 void alb_matmul_f32_qu8d_qs8c(alb_isa isa, int threads, const alb_matmul_int8_args *_Nonnull args);
 
-/// The most products that are computed together.
-#define ALB_MATMUL_TOGETHER 3
-
-/// Several products at once, such as queries, keys and values of the same rows: threads wait for each other once only.
+/// Several products of equal sizes at once, such as queries, keys and values of the same rows: threads wait for each other once
+/// only, and one of them makes the same channels of all.
 /// Bits: each product's like alone.
-/// @param count  1 to ALB_MATMUL_TOGETHER. No dst overlaps an input of another product, or its dst.
+/// @param count     At least 1.
+/// @param products  Of the same m, n and k. No dst overlaps an input of another product, or its dst.
 void alb_matmul_together_f32_qu8d_qs8c(
     alb_isa isa, int threads, size_t count, const alb_matmul_int8_args *_Nonnull products);
 

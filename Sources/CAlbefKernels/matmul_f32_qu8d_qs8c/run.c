@@ -3,18 +3,19 @@
 typedef struct {
     const alb_matmul_int8_args *products;
     const alb_matmul_int8_variant *variant;
-    alb_tiling tilings[ALB_MATMUL_TOGETHER];
-    size_t ends[ALB_MATMUL_TOGETHER];  ///< Behind the last tile of each product, counted over all.
+    size_t count;
+    alb_tiling tiling;  ///< of each product
 } tiles_context;
 
-// Parts are tiles, of one product after another.
+// Parts are tiles: those of a panel in one product after another, then those of the next panel. So the same channels of all
+// products, such as a head's queries, keys and values, are made by one worker, which then finds them in its cache.
 static void run_tiles(void *context, size_t begin, size_t end, int worker) {
     (void)worker;
     const tiles_context *c = context;
-    size_t product = 0, first = 0;
+    const size_t bands = c->tiling.bands, panel_tiles = c->count * bands;
     for (size_t i = begin; i < end; i++) {
-        while (i >= c->ends[product]) first = c->ends[product++];
-        c->variant->run(&c->products[product], alb_tile_at(c->tilings[product], i - first));
+        const size_t panel = i / panel_tiles, product = i % panel_tiles / bands, band = i % bands;
+        c->variant->run(&c->products[product], alb_tile_at(c->tiling, panel * bands + band));
     }
 }
 
@@ -31,18 +32,11 @@ void alb_matmul_f32_qu8d_qs8c(alb_isa isa, int threads, const alb_matmul_int8_ar
 }
 
 void alb_matmul_together_f32_qu8d_qs8c(alb_isa isa, int threads, size_t count, const alb_matmul_int8_args *products) {
-    tiles_context context = {.products = products, .variant = selected(isa)};
-    size_t tiles = 0, work = 0;
-    for (size_t i = 0; i < count; i++) {
-        const alb_matmul_int8_args *a = &products[i];
-        context.tilings[i] = alb_tiling_of(a->m, a->n, context.variant->height, context.variant->width);
-        tiles += alb_tile_count(context.tilings[i]);
-        context.ends[i] = tiles;
-        // With few rows the tiles are low and cheap.
-        const size_t rows = a->m < context.variant->height ? a->m : context.variant->height;
-        const size_t tile = rows * context.variant->width * a->k;
-        if (tile > work) work = tile;
-    }
-    // A worker gets enough tiles to pay for its start.
-    alb_parallel_for(threads, tiles, alb_grain(work, 500000), run_tiles, &context);
+    const alb_matmul_int8_variant *variant = selected(isa);
+    tiles_context context = {
+        products, variant, count, alb_tiling_of(products->m, products->n, variant->height, variant->width)};
+    // A worker gets enough tiles to pay for its start; with few rows the tiles are low and cheap.
+    size_t rows = products->m < variant->height ? products->m : variant->height;
+    size_t grain = alb_grain(rows * variant->width * products->k, 500000);
+    alb_parallel_for(threads, count * alb_tile_count(context.tiling), grain, run_tiles, &context);
 }
