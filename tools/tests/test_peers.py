@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from albef.peers.parts import ANSWER_TOKENS, PARTS, PUBLISHED, QUESTION_TOKENS, 
 from albef.peers.processes import PeerError, environment, peak_resident_bytes, pinned, processors, seconds_to_answer
 from albef.peers.sampling import Sampled, encoding, sample
 from albef.peers.worker import Worker, serve
-from albef.random_checkpoint import made_up_answers, synthetic_vocabulary
-from albef.tables import TableError
+from albef.random_checkpoint import LONG_LENGTHS, made_up_answers, synthetic_vocabulary
+from albef.tables import ROOT, TableError
 from albef.text import Tokenizer
 
 NETWORKS = list(dict.fromkeys(network for each in PARTS for network in each.networks))
@@ -77,17 +78,46 @@ def test_whole_question_answering_is_three_networks() -> None:
     assert set(vqa.peers) <= set(ENGINES)
 
 
-def test_made_up_answers_are_distinct_and_of_one_to_six_pieces() -> None:
+def pieces_of(answers: list[str]) -> list[int]:
+    """Pieces of each, without the tokens around them."""
+    tokenizer = Tokenizer(synthetic_vocabulary())
+    around = len(tokenizer.encode(""))
+    return [len(tokenizer.encode(answer)) - around for answer in answers]
+
+
+def test_made_up_answers_are_distinct_and_as_long_as_usual_ones() -> None:
     vocabulary = synthetic_vocabulary()
     answers = made_up_answers(vocabulary, 3128)
     assert len(set(answers)) == 3128
     assert answers == made_up_answers(vocabulary, 3128)
     assert answers[:100] != made_up_answers(vocabulary, 100, seed=2)
-    tokenizer = Tokenizer(vocabulary)
-    pieces = [len(tokenizer.encode(answer)) for answer in answers[:600]]
-    first = pieces[0]
-    assert sorted(set(pieces)) == list(range(first, first + 6))
-    assert max(pieces.count(count) for count in set(pieces)) <= 110
+    assert len({answer.split()[0] for answer in answers}) > 2900, "few begin alike, by chance"
+    pieces = pieces_of(answers)
+    assert Counter(pieces[:100]) == {1: 58, 2: 27, 3: 13, 4: 2}
+    assert 1.55 < sum(pieces) / len(pieces) < 1.65
+    assert 10 <= pieces[:20].count(1) <= 13, "a short list is no shorter"
+
+
+def test_long_made_up_answers_are_of_one_to_six_pieces() -> None:
+    answers = made_up_answers(synthetic_vocabulary(), 600, lengths=LONG_LENGTHS)
+    assert len(set(answers)) == 600
+    assert Counter(pieces_of(answers)) == dict.fromkeys(range(1, 7), 100)
+
+
+def test_more_made_up_answers_than_words_are_refused() -> None:
+    with pytest.raises(ValueError, match="58 of one piece"):
+        made_up_answers(["one", "two"], 100)
+
+
+def test_long_answers_are_written_where_asked_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "albef.random_checkpoint"]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    file = tmp_path / "a.json"
+    arguments = ["--write-answers", str(file), "--made-up-answers", "12", "--long-answers"]
+    subprocess.run([*command, *arguments], check=True, env=variables)
+    assert json.loads(file.read_text()) == made_up_answers(synthetic_vocabulary(), 12, lengths=LONG_LENGTHS)
+    alone = subprocess.run([*command, "--write-answers", str(file), "--long-answers"], env=variables, capture_output=True)
+    assert alone.returncode == 2 and b"--made-up-answers" in alone.stderr
 
 
 def test_the_fastest_setting_is_taken_and_failures_are_passed_over() -> None:
