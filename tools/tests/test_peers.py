@@ -19,11 +19,23 @@ from albef.model.config import ModelConfig
 from albef.peers import measure, networks, report
 from albef.peers.__main__ import main
 from albef.peers.engines import ENGINES, Engine
-from albef.peers.parts import ANSWER_TOKENS, PARTS, PUBLISHED, QUESTION_TOKENS, SCORED_ANSWERS, Network, multiply_adds, part
+from albef.peers.ours import TASKS, Ours
+from albef.peers.parts import (
+    ANSWER_TOKENS,
+    ANSWERS,
+    PARTS,
+    PUBLISHED,
+    QUESTION_TOKENS,
+    SCORED_ANSWERS,
+    Network,
+    multiply_adds,
+    part,
+)
 from albef.peers.processes import PeerError, environment, peak_resident_bytes, pinned, processors, seconds_to_answer
 from albef.peers.sampling import Sampled, encoding, sample
 from albef.peers.worker import Worker, serve
 from albef.random_checkpoint import LONG_LENGTHS, made_up_answers, synthetic_vocabulary
+from albef.runtime import COMMANDS, Runtime
 from albef.tables import ROOT, TableError
 from albef.text import Tokenizer
 
@@ -76,6 +88,55 @@ def test_whole_question_answering_is_three_networks() -> None:
     assert (vqa.networks[2].batch, vqa.networks[2].tokens) == (SCORED_ANSWERS, ANSWER_TOKENS)
     assert vqa.gmac == pytest.approx(sum(multiply_adds(network) for network in vqa.networks) / 1e9)
     assert set(vqa.peers) <= set(ENGINES)
+
+
+def test_longer_answers_are_a_row_of_the_same_networks() -> None:
+    usual, long = part("vqa"), part("vqa_long")
+    assert long.networks == usual.networks and long.peers == usual.peers and long.stage == usual.stage
+    assert (usual.long_answers, long.long_answers) == (False, True)
+    assert usual.label == "whole VQA, 3,128 answers of 1.6 pieces"
+    assert long.label == "whole VQA, 3,128 answers of one to six pieces"
+    # A file each in the cache folder, whatever part they are of.
+    assert len({network.name for network in NETWORKS}) == len(NETWORKS)
+
+
+def fake_ours(tmp_path: Path) -> Ours:
+    """Ours with a command that prints what it is called with as a stage, and packed models of an earlier version."""
+    for name in COMMANDS:
+        command = tmp_path / name
+        command.write_text(
+            f"#!{sys.executable}\nimport json, sys\n"
+            "print(json.dumps({'stages': [{'called': sys.argv[1:]}], 'peak': {}, 'isa': 'scalar'}))\n"
+        )
+        command.chmod(0o755)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for task in TASKS:
+        (cache / f"{task}.albef").touch()
+    (cache / "answers.json").write_text('["of an earlier version"]')
+    return Ours(Runtime(tmp_path), cache)
+
+
+def test_lists_of_answers_are_given_whatever_the_cached_model_holds(tmp_path: Path) -> None:
+    ours, cpus = fake_ours(tmp_path), processors(1, None)
+    given = {}
+    for name in ("vqa", "vqa_long"):
+        called = ours.part(part(name), cpus, 1)["called"]
+        given[name] = json.loads(Path(called[called.index("--answers") + 1]).read_text())
+        assert called[called.index("--stages") + 1 :][:1] == ["vqa"]
+    vocabulary = synthetic_vocabulary()
+    assert given["vqa"] == made_up_answers(vocabulary, ANSWERS)
+    assert given["vqa_long"] == made_up_answers(vocabulary, ANSWERS, lengths=LONG_LENGTHS)
+    every = ours.bench("vqa", cpus, 1, [])["stages"][0]["called"]
+    assert every[-2:] == ["--answers", str(ours.answers())] and "--stages" not in every
+    assert "--answers" not in ours.part(part("image"), cpus, 1)["called"]
+
+
+def test_lists_of_answers_are_written_once_by_a_process(tmp_path: Path) -> None:
+    ours = fake_ours(tmp_path)
+    first = ours.answers()
+    first.unlink()
+    assert ours.answers() == first and not first.exists()
 
 
 def pieces_of(answers: list[str]) -> list[int]:
