@@ -14,7 +14,7 @@ public enum BenchmarkStage: String, Sendable, CaseIterable {
     /// The scores of one caption and sixteen encoded pictures.
     case fusionPictures12 = "fusion_16_pictures_12"
     case fusionPictures30 = "fusion_16_pictures_30"
-    /// Ranking the model's answers for an encoded picture and question.
+    /// Ranking answers for an encoded picture and question.
     case answer
     /// Whole tasks: picture and text (30 tokens; 12 in a question) are encoded, fused and scored.
     case match
@@ -24,6 +24,9 @@ public enum BenchmarkStage: String, Sendable, CaseIterable {
     case vqa
     case entail
     case reason
+
+    /// Whether answers are ranked.
+    public var ranksAnswers: Bool { head == .answering }
 
     /// Tokens of its text; nil without one.
     public var tokens: Int? {
@@ -44,16 +47,6 @@ public enum BenchmarkStage: String, Sendable, CaseIterable {
         case .answer, .vqa: .answering
         case .entail: .entailment
         case .reason: .reasoning
-        }
-    }
-}
-
-extension Model {
-    /// The stages that the model's heads allow; answers are ranked where the file has some.
-    public var benchmarkStages: [BenchmarkStage] {
-        BenchmarkStage.allCases.filter { stage in
-            guard let head = stage.head else { return true }
-            return heads.contains(head) && (head != .answering || file.answers?.isEmpty == false)
         }
     }
 }
@@ -93,16 +86,30 @@ public final class Benchmark {
     private var encoded: [EncodedImage] = []
     private var answers: AnswerList?
 
-    /// - Parameter picture: nil for a made-up one.
-    public init(_ session: Session, picture: Picture? = nil) {
+    /// - Parameters:
+    ///   - picture: nil for a made-up one.
+    ///   - answers: Candidates from ``Model/answerList(_:)``; nil for the list in the model file.
+    public init(_ session: Session, picture: Picture? = nil, answers: AnswerList? = nil) {
         self.session = session
         self.picture = picture ?? Benchmark.testPicture()
+        self.answers = answers
+    }
+
+    /// The stages that the model's heads allow; answers are ranked where the caller or the model file has some.
+    public var stages: [BenchmarkStage] {
+        let model = session.model
+        let hasAnswers = answers != nil || model.file.answers?.isEmpty == false
+        return BenchmarkStage.allCases.filter { stage in
+            guard let head = stage.head else { return true }
+            return model.heads.contains(head) && (hasAnswers || !stage.ranksAnswers)
+        }
     }
 
     /// Runs a stage and takes the time of each run.
     ///
     /// - Returns: The times, and what the stage takes by count.
-    /// - Throws: ``AlbefError/missingHead(path:head:tensor:)`` for a stage that the model cannot do.
+    /// - Throws: ``AlbefError/missingHead(path:head:tensor:)`` for a stage that the model cannot do,
+    ///   ``AlbefError/noAnswers(path:)`` where there are none to rank.
     public func measure(_ stage: BenchmarkStage, runs: Int) throws(AlbefError) -> (latency: Latency, workload: Workload) {
         precondition(runs >= 1)
         if let head = stage.head, !session.model.heads.contains(head) { throw session.model.missing(head) }

@@ -97,10 +97,12 @@ final class AnsweringContext {
     }
 
     /// Fails for a model without a head that a command cannot do without.
+    func require(_ head: Head) throws { try session.model.require(head) }
+}
+
+extension Model {
+    /// Fails without a head that a command cannot do without.
     func require(_ head: Head) throws {
-        let model = session.model
-        if !model.heads.contains(head) {
-            throw AlbefError.missingHead(path: model.file.path, head: head, tensor: head.keyTensor)
-        }
+        if !heads.contains(head) { throw AlbefError.missingHead(path: file.path, head: head, tensor: head.keyTensor) }
     }
 }

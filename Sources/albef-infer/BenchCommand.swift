@@ -21,6 +21,8 @@ struct BenchCommand: ParsableCommand {
     var runs = 10
     @Option(help: ArgumentHelp("A JPEG or PNG picture (default: a made-up one of 640 x 480).", valueName: "file"))
     var image: String?
+    @Option(help: ArgumentHelp("JSON list of answers to rank instead of the model's own.", valueName: "a.json"))
+    var answers: String?
     @Option(
         parsing: .upToNextOption,
         help: ArgumentHelp("Stages to time (default: all that the model allows).", valueName: "stage"))
@@ -32,12 +34,22 @@ struct BenchCommand: ParsableCommand {
             let known = BenchmarkStage.allCases.map(\.rawValue).joined(separator: ", ")
             throw ValidationError("--stages: no stage '\(name)'; there are \(known).")
         }
+        if answers != nil, !stages.isEmpty, !namedStages.contains(where: \.ranksAnswers) {
+            throw ValidationError("--answers: none of the stages ranks answers.")
+        }
     }
+
+    /// What ``stages`` names.
+    private var namedStages: [BenchmarkStage] { stages.compactMap(BenchmarkStage.init(rawValue:)) }
 
     func run() throws {
         let kernels = try common.kernels()
         let model = try Model(path: common.model)
         let picture = try image.map(limit.decode)
+        let candidates = try answers.map { path in
+            try model.require(.answering)
+            return try model.answerList(readAnswers(path))
+        }
         // The machine first: the session's memory is not there yet when the peak of memory begins to count.
         let peak = kernels.measurePeak()
         let machine = Machine(
@@ -45,10 +57,9 @@ struct BenchCommand: ParsableCommand {
             bandwidth: kernels.measureReadBandwidth() * 1e9)
         let counted = ProcessMemory.resetPeak()
         let session = try Session(model: model, kernels: kernels)
-        let benchmark = Benchmark(session, picture: picture)
+        let benchmark = Benchmark(session, picture: picture, answers: candidates)
         var rows: [StageTimes] = []
-        let chosen = stages.isEmpty ? model.benchmarkStages : stages.compactMap(BenchmarkStage.init(rawValue:))
-        for stage in chosen {
+        for stage in stages.isEmpty ? benchmark.stages : namedStages {
             progress("timing \(stage.rawValue)")
             let (latency, workload) = try benchmark.measure(stage, runs: runs)
             rows.append(StageTimes(stage: stage, latency: latency, workload: workload))

@@ -85,7 +85,7 @@ struct BenchmarkTests {
     func heads(classes: Int) throws {
         let tiny = classes == 0 ? TinyModel() : TinyModel.classifying(classes)
         try withSession(tiny) { session in
-            let stages = session.model.benchmarkStages
+            let benchmark = Benchmark(session), stages = benchmark.stages
             let classified: [BenchmarkStage] = [.entail, .reason]
             let common: [BenchmarkStage] = [.prepareImage, .imageEncoder, .textEncoder12, .textEncoder30]
             switch classes {
@@ -93,7 +93,6 @@ struct BenchmarkTests {
             case 2: #expect(stages == common + [.reason])
             default: #expect(stages == common + [.entail])
             }
-            let benchmark = Benchmark(session)
             for stage in stages {
                 let (latency, workload) = try benchmark.measure(stage, runs: 2)
                 #expect(latency.sorted.count == 2 && latency.minimum > 0, "\(stage)")
@@ -110,9 +109,38 @@ struct BenchmarkTests {
         var tiny = TinyModel()
         tiny.answers = nil
         try withSession(tiny) { session in
-            #expect(!session.model.benchmarkStages.contains(.vqa) && !session.model.benchmarkStages.contains(.answer))
-            #expect(session.model.benchmarkStages.contains(.match))
+            let benchmark = Benchmark(session)
+            #expect(!benchmark.stages.contains(.vqa) && !benchmark.stages.contains(.answer))
+            #expect(benchmark.stages.contains(.match))
+            #expect(throws: AlbefError.self) { try benchmark.measure(.answer, runs: 1) }
         }
+    }
+
+    @Test("the caller's answers are ranked, instead of the file's or where the file has none", arguments: [false, true])
+    func callersAnswers(isInFile: Bool) throws {
+        var tiny = TinyModel()
+        let own = try #require(tiny.answers)
+        if !isInFile { tiny.answers = nil }
+        try withSession(tiny) { session in
+            let longer = own.map { $0 + " " + $0 }
+            func work(_ stage: BenchmarkStage, _ answers: [String]) throws -> Int {
+                let benchmark = Benchmark(session, answers: try session.model.answerList(answers))
+                #expect(benchmark.stages.contains(stage))
+                return try benchmark.measure(stage, runs: 1).workload.multiplyAdds
+            }
+            for stage in [BenchmarkStage.answer, .vqa] {
+                let given = try work(stage, own)
+                #expect(try work(stage, longer) > given)
+                guard isInFile else { continue }
+                let products = try Benchmark(session).measure(stage, runs: 1).workload.multiplyAdds
+                #expect(products == given)
+            }
+        }
+    }
+
+    @Test("stages that rank answers are those of the answering head")
+    func rankingStages() {
+        #expect(BenchmarkStage.allCases.filter(\.ranksAnswers) == [.answer, .vqa])
     }
 
     @Test("whole tasks count their parts")

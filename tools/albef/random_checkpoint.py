@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -27,6 +28,9 @@ from albef.world import questions
 from albef.world.vocabulary import LETTERS, PATH, SIGNS
 
 PUBLISHED_VOCABULARY = 30522
+# Pieces of made-up answers, in percent.
+USUAL_LENGTHS = (*(1,) * 58, *(2,) * 27, *(3,) * 13, *(4,) * 2)
+LONG_LENGTHS = (1, 2, 3, 4, 5, 6)
 _COMMON = (
     "the a an of in on at by and or is are was were be to with for from up down left right above below no not yes "
     "man woman people person boy girl child dog cat horse bird cow sheep car bus train boat bike street road "
@@ -60,16 +64,27 @@ def synthetic_vocabulary(size: int = PUBLISHED_VOCABULARY) -> list[str]:
     return distinct[:size]
 
 
-def made_up_answers(vocabulary: list[str], count: int, seed: int = 1) -> list[str]:
-    """Distinct answers of one to six words, equally often; each word is one piece, drawn from all that have three letters.
+def made_up_answers(
+    vocabulary: list[str], count: int, seed: int = 1, lengths: Sequence[int] = USUAL_LENGTHS
+) -> list[str]:
+    """Distinct answers of as many words as ``lengths`` says, over and over; each word is one piece of three letters or more.
 
-    That is harder on a runtime than the published 3,128 answers, which are shorter and often begin alike.
+    ``USUAL_LENGTHS`` has the shares of a sample of the answers that are commonly used with VQA 2.0, cut into pieces by the
+    published vocabulary: 1.6 pieces on average, three of five answers a single one. Words are drawn from all, so that answers
+    begin alike by chance alone, which is harder on a runtime than the usual ones. ``LONG_LENGTHS`` are longer than any such list.
+
+    Raises:
+        ValueError: The vocabulary has too few words for so many distinct answers of one piece.
     """
     words = [word for word in vocabulary if len(word) >= 3 and word.isascii() and word.isalpha()]
+    # A stride without a common factor mixes long and short ones evenly.
+    pieces = [lengths[37 * place % len(lengths)] for place in range(count)]
+    if pieces.count(1) > len(words):
+        raise ValueError(f"{count} answers have {pieces.count(1)} of one piece, and the vocabulary {len(words)} words")
     generator = random.Random(seed)
     answers: dict[str, None] = {}
     while len(answers) < count:
-        answers[" ".join(generator.choices(words, k=1 + len(answers) % 6))] = None
+        answers[" ".join(generator.choices(words, k=pieces[len(answers)]))] = None
     return list(answers)
 
 
@@ -117,7 +132,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, help="X.pth, or X.safetensors with metadata (flat only)")
     parser.add_argument("--write-vocab", type=Path, metavar="FILE", help="writes a synthetic vocabulary of 30522 lines")
     parser.add_argument("--write-answers", type=Path, metavar="FILE", help="writes a list of answers (JSON)")
-    parser.add_argument("--made-up-answers", type=int, metavar="N", help="N answers of its words, not the small world's")
+    parser.add_argument(
+        "--made-up-answers", type=int, metavar="N",
+        help="N answers of a synthetic vocabulary, as long as those of VQA 2.0, not the small world's",
+    )  # fmt: skip
+    parser.add_argument("--long-answers", action="store_true", help="made-up answers of one to six pieces, equally often")
     options = parser.parse_args()
     if options.output is None and options.write_vocab is None and options.write_answers is None:
         parser.error("nothing to write: give -o, --write-vocab or --write-answers")
@@ -125,6 +144,8 @@ def parse() -> argparse.Namespace:
         parser.error("-o needs --task")
     if options.output is not None and options.output.suffix not in (".pth", ".safetensors"):
         parser.error("the output ends in .pth or .safetensors")
+    if options.long_answers and not options.made_up_answers:
+        parser.error("--long-answers needs --made-up-answers")
     if options.layout == "wrapped" and options.output is not None and options.output.suffix != ".pth":
         parser.error("only .pth can be wrapped")
     return options
@@ -178,7 +199,8 @@ def main() -> None:
     if options.write_answers is not None:
         answers = list(questions.ANSWERS)
         if options.made_up_answers:
-            answers = made_up_answers(synthetic_vocabulary(), options.made_up_answers)
+            lengths = LONG_LENGTHS if options.long_answers else USUAL_LENGTHS
+            answers = made_up_answers(synthetic_vocabulary(), options.made_up_answers, lengths=lengths)
         options.write_answers.write_text(json.dumps(answers) + "\n", encoding="utf-8")
     if options.output is not None:
         write(options)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from test_commands import PICTURE, answer, infer, model, pytestmark, refused  # noqa: F401
 
@@ -45,6 +48,21 @@ def test_bench_times_chosen_stages_on_a_given_picture() -> None:
     assert [stage["tokens"] for stage in result["stages"]] == [12, 12]
 
 
+def test_bench_ranks_answers_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(["yes", "no"]))
+    stages = bench("vqa", "--answers", file, "--threads", 1)["stages"]
+    assert [stage["stage"] for stage in stages][-2:] == ["answer", "vqa"]
+    own = bench("vqa", "--stages", "answer", "vqa", "--threads", 1)["stages"]
+    assert all(few["gmac"] < many["gmac"] for few, many in zip(stages[-2:], own, strict=True))
+
+
+@pytest.mark.parametrize(("content", "word"), [("[]", "not empty"), ('["a", 1]', "list of strings"), ("nonsense", "a.json")])
+def test_bench_refuses_a_list_that_holds_no_answers(content: str, word: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    refused(infer("bench", "-m", model("vqa"), "--answers", tmp_path / "a.json"), 65, "a.json", word)
+
+
 @pytest.mark.parametrize(("name", "stage"), [("entailment", "entail"), ("nlvr", "reason"), ("pretrain", "fill_mask")])
 def test_bench_times_what_a_head_is_for(name: str, stage: str) -> None:
     assert [each["stage"] for each in bench(name, "--stages", stage)["stages"]] == [stage]
@@ -65,3 +83,6 @@ def test_bench_refuses_what_it_cannot_do() -> None:
     refused(infer("bench", "-m", model("retrieval"), "--runs", 0), 64, "--runs")
     refused(infer("bench", "-m", "none.albef"), 66, "none.albef")
     refused(infer("bench", "-m", model("retrieval"), "--image", "none.jpg"), 66, "none.jpg")
+    refused(infer("bench", "-m", model("vqa"), "--answers", "none.json"), 66, "none.json")
+    refused(infer("bench", "-m", model("retrieval"), "--answers", "none.json"), 65, "text_decoder")
+    refused(infer("bench", "-m", model("vqa"), "--answers", "none.json", "--stages", "match"), 64, "--answers")

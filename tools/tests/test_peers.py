@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,12 +19,24 @@ from albef.model.config import ModelConfig
 from albef.peers import measure, networks, report
 from albef.peers.__main__ import main
 from albef.peers.engines import ENGINES, Engine
-from albef.peers.parts import ANSWER_TOKENS, PARTS, PUBLISHED, QUESTION_TOKENS, SCORED_ANSWERS, Network, multiply_adds, part
+from albef.peers.ours import TASKS, Ours
+from albef.peers.parts import (
+    ANSWER_TOKENS,
+    ANSWERS,
+    PARTS,
+    PUBLISHED,
+    QUESTION_TOKENS,
+    SCORED_ANSWERS,
+    Network,
+    multiply_adds,
+    part,
+)
 from albef.peers.processes import PeerError, environment, peak_resident_bytes, pinned, processors, seconds_to_answer
 from albef.peers.sampling import Sampled, encoding, sample
 from albef.peers.worker import Worker, serve
-from albef.random_checkpoint import made_up_answers, synthetic_vocabulary
-from albef.tables import TableError
+from albef.random_checkpoint import LONG_LENGTHS, made_up_answers, synthetic_vocabulary
+from albef.runtime import COMMANDS, Runtime
+from albef.tables import ROOT, TableError
 from albef.text import Tokenizer
 
 NETWORKS = list(dict.fromkeys(network for each in PARTS for network in each.networks))
@@ -77,17 +90,95 @@ def test_whole_question_answering_is_three_networks() -> None:
     assert set(vqa.peers) <= set(ENGINES)
 
 
-def test_made_up_answers_are_distinct_and_of_one_to_six_pieces() -> None:
+def test_longer_answers_are_a_row_of_the_same_networks() -> None:
+    usual, long = part("vqa"), part("vqa_long")
+    assert long.networks == usual.networks and long.peers == usual.peers and long.stage == usual.stage
+    assert (usual.long_answers, long.long_answers) == (False, True)
+    assert usual.label == "whole VQA, 3,128 answers of 1.6 pieces"
+    assert long.label == "whole VQA, 3,128 answers of one to six pieces"
+    # A file each in the cache folder, whatever part they are of.
+    assert len({network.name for network in NETWORKS}) == len(NETWORKS)
+
+
+def fake_ours(tmp_path: Path) -> Ours:
+    """Ours with a command that prints what it is called with as a stage, and packed models of an earlier version."""
+    for name in COMMANDS:
+        command = tmp_path / name
+        command.write_text(
+            f"#!{sys.executable}\nimport json, sys\n"
+            "print(json.dumps({'stages': [{'called': sys.argv[1:]}], 'peak': {}, 'isa': 'scalar'}))\n"
+        )
+        command.chmod(0o755)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for task in TASKS:
+        (cache / f"{task}.albef").touch()
+    (cache / "answers.json").write_text('["of an earlier version"]')
+    return Ours(Runtime(tmp_path), cache)
+
+
+def test_lists_of_answers_are_given_whatever_the_cached_model_holds(tmp_path: Path) -> None:
+    ours, cpus = fake_ours(tmp_path), processors(1, None)
+    given = {}
+    for name in ("vqa", "vqa_long"):
+        called = ours.part(part(name), cpus, 1)["called"]
+        given[name] = json.loads(Path(called[called.index("--answers") + 1]).read_text())
+        assert called[called.index("--stages") + 1 :][:1] == ["vqa"]
+    vocabulary = synthetic_vocabulary()
+    assert given["vqa"] == made_up_answers(vocabulary, ANSWERS)
+    assert given["vqa_long"] == made_up_answers(vocabulary, ANSWERS, lengths=LONG_LENGTHS)
+    every = ours.bench("vqa", cpus, 1, [])["stages"][0]["called"]
+    assert every[-2:] == ["--answers", str(ours.answers())] and "--stages" not in every
+    assert "--answers" not in ours.part(part("image"), cpus, 1)["called"]
+
+
+def test_lists_of_answers_are_written_once_by_a_process(tmp_path: Path) -> None:
+    ours = fake_ours(tmp_path)
+    first = ours.answers()
+    first.unlink()
+    assert ours.answers() == first and not first.exists()
+
+
+def pieces_of(answers: list[str]) -> list[int]:
+    """Pieces of each, without the tokens around them."""
+    tokenizer = Tokenizer(synthetic_vocabulary())
+    around = len(tokenizer.encode(""))
+    return [len(tokenizer.encode(answer)) - around for answer in answers]
+
+
+def test_made_up_answers_are_distinct_and_as_long_as_usual_ones() -> None:
     vocabulary = synthetic_vocabulary()
     answers = made_up_answers(vocabulary, 3128)
     assert len(set(answers)) == 3128
     assert answers == made_up_answers(vocabulary, 3128)
     assert answers[:100] != made_up_answers(vocabulary, 100, seed=2)
-    tokenizer = Tokenizer(vocabulary)
-    pieces = [len(tokenizer.encode(answer)) for answer in answers[:600]]
-    first = pieces[0]
-    assert sorted(set(pieces)) == list(range(first, first + 6))
-    assert max(pieces.count(count) for count in set(pieces)) <= 110
+    assert len({answer.split()[0] for answer in answers}) > 2900, "few begin alike, by chance"
+    pieces = pieces_of(answers)
+    assert Counter(pieces[:100]) == {1: 58, 2: 27, 3: 13, 4: 2}
+    assert 1.55 < sum(pieces) / len(pieces) < 1.65
+    assert 10 <= pieces[:20].count(1) <= 13, "a short list is no shorter"
+
+
+def test_long_made_up_answers_are_of_one_to_six_pieces() -> None:
+    answers = made_up_answers(synthetic_vocabulary(), 600, lengths=LONG_LENGTHS)
+    assert len(set(answers)) == 600
+    assert Counter(pieces_of(answers)) == dict.fromkeys(range(1, 7), 100)
+
+
+def test_more_made_up_answers_than_words_are_refused() -> None:
+    with pytest.raises(ValueError, match="58 of one piece"):
+        made_up_answers(["one", "two"], 100)
+
+
+def test_long_answers_are_written_where_asked_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "albef.random_checkpoint"]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
+    file = tmp_path / "a.json"
+    arguments = ["--write-answers", str(file), "--made-up-answers", "12", "--long-answers"]
+    subprocess.run([*command, *arguments], check=True, env=variables)
+    assert json.loads(file.read_text()) == made_up_answers(synthetic_vocabulary(), 12, lengths=LONG_LENGTHS)
+    alone = subprocess.run([*command, "--write-answers", str(file), "--long-answers"], env=variables, capture_output=True)
+    assert alone.returncode == 2 and b"--made-up-answers" in alone.stderr
 
 
 def test_the_fastest_setting_is_taken_and_failures_are_passed_over() -> None:

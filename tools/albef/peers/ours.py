@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from albef.peers.parts import ANSWERS, Part
@@ -23,50 +23,70 @@ class Ours:
 
     runtime: Runtime
     cache: Path
+    # Those written by this process.
+    lists: dict[bool, Path] = field(default_factory=dict)
+
+    def answers(self, *, long: bool = False) -> Path:
+        """A list of answers beside the models, written anew by each process: a file of an earlier version may have another."""
+        if long not in self.lists:
+            target = self.cache / ("answers-long.json" if long else "answers.json")
+            partial = target.with_name(f"partial-{target.name}")
+            more = ["--long-answers"] if long else []
+            self.random_checkpoint("--write-answers", partial, "--made-up-answers", ANSWERS, *more)
+            partial.rename(target)
+            self.lists[long] = target
+        return self.lists[long]
+
+    def random_checkpoint(self, *arguments: object) -> None:
+        """Runs ``python -m albef.random_checkpoint``, so that torch stays out of this process."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "albef.random_checkpoint", *map(str, arguments)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(TOOLS)}, stdout=subprocess.DEVNULL)
 
     def model(self, task: str) -> Path:
         """The packed model; made on the first call, from random weights in the published layout."""
         target = self.cache / f"{task}.albef"
         if target.exists():
             return target
-        checkpoint, vocabulary, answers = (self.cache / name for name in (f"{task}.pth", "vocab.txt", "answers.json"))
-        command = [
-            sys.executable, "-m", "albef.random_checkpoint", "--task", task, "-o", checkpoint, "--write-vocab", vocabulary,
-            "--write-answers", answers, "--made-up-answers", ANSWERS,
-        ]  # fmt: skip
-        self.cache.mkdir(parents=True, exist_ok=True)
-        variables = {**os.environ, "PYTHONPATH": str(TOOLS)}
-        subprocess.run([str(word) for word in command], check=True, env=variables, stdout=subprocess.DEVNULL)
+        checkpoint, vocabulary = self.cache / f"{task}.pth", self.cache / "vocab.txt"
+        self.random_checkpoint("--task", task, "-o", checkpoint, "--write-vocab", vocabulary)
         partial = self.cache / f"partial-{task}.albef"
-        extra = ["--answers", answers] if task == "vqa" else []
+        extra = ["--answers", self.answers()] if task == "vqa" else []
         self.runtime.run("albef-export", checkpoint, "-o", partial, "--vocab", vocabulary, *extra, "--quiet")
         partial.rename(target)
         checkpoint.unlink()
         return target
 
-    def bench(self, task: str, cpus: list[int], runs: int, stages: list[str], isa: str | None = None) -> dict:
-        """The answer of ``albef-infer bench``."""
+    def bench_command(
+        self, task: str, cpus: list[int], runs: int, stages: list[str], isa: str | None, *, long_answers: bool
+    ) -> list[str]:
+        """``albef-infer bench``. Answers are always given: a cached model may hold another list."""
         arguments = [
             self.runtime.commands["albef-infer"], "bench", "-m", self.model(task), "--threads", len(cpus), "--runs", runs,
             "--json", *(["--isa", isa] if isa else []), *(["--stages", *stages] if stages else []),
+            *(["--answers", self.answers(long=long_answers)] if task == "vqa" else []),
         ]  # fmt: skip
-        result = subprocess.run(pinned(arguments, cpus), capture_output=True, text=True, check=False)
+        return pinned(arguments, cpus)
+
+    def bench(
+        self, task: str, cpus: list[int], runs: int, stages: list[str], isa: str | None = None, *, long_answers: bool = False
+    ) -> dict:
+        """The answer of ``albef-infer bench``."""
+        command = self.bench_command(task, cpus, runs, stages, isa, long_answers=long_answers)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise PeerError(f"albef-infer bench: {result.stderr.strip() or result.returncode}")
         return json.loads(result.stdout)
 
     def part(self, part: Part, cpus: list[int], runs: int, isa: str | None = None) -> dict:
         """The times of one part: ``min_ms``, ``p50_ms``, ``peak_share`` and more, and the machine's ``peak``."""
-        answer = self.bench(part.task, cpus, runs, [part.stage], isa)
+        answer = self.bench(part.task, cpus, runs, [part.stage], isa, long_answers=part.long_answers)
         return {**answer["stages"][0], "peak": answer["peak"], "isa": answer["isa"]}
 
     def spinning(self, part: Part, cpus: list[int], isa: str | None) -> subprocess.Popen[str]:
         """A process that runs a part until it is killed."""
-        arguments = [
-            self.runtime.commands["albef-infer"], "bench", "-m", self.model(part.task), "--threads", len(cpus), "--runs",
-            100000, "--json", "--stages", part.stage, *(["--isa", isa] if isa else []),
-        ]  # fmt: skip
-        return subprocess.Popen(pinned(arguments, cpus), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+        command = self.bench_command(part.task, cpus, 100000, [part.stage], isa, long_answers=part.long_answers)
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
 
     def first_text(self, cpus: list[int]) -> list[str]:
         """The command whose first line is a text's features."""
