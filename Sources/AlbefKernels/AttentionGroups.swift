@@ -11,10 +11,6 @@ public struct AttentionGroups {
     private var listed = 0
     /// Past the last query of all groups.
     public private(set) var queries = 0
-    /// Past the greatest row of all keys.
-    public private(set) var keys = 0
-    /// The most keys of a group.
-    public private(set) var longest = 0
 
     /// Room for so many groups, whose keys are neighbouring rows.
     public init(capacity: Int, in arena: Arena) {
@@ -42,7 +38,6 @@ public struct AttentionGroups {
     public mutating func append(queries: Range<Int>, keys: Range<Int>, queryOffset: Int = 0) {
         precondition(!listsRows && keys.lowerBound >= 0)
         add(queries, key: keys.lowerBound, keys: keys.count, queryOffset)
-        self.keys = max(self.keys, keys.upperBound)
     }
 
     /// Lists one more key of the group that is added next.
@@ -50,7 +45,6 @@ public struct AttentionGroups {
         precondition(listsRows && row >= 0)
         rows.append(Int32(row))
         listed += 1
-        keys = max(keys, row + 1)
     }
 
     /// Adds a group whose keys are the rows that were listed since the group before, in the order of listing; at least one.
@@ -68,7 +62,24 @@ public struct AttentionGroups {
                 query: Int32(queries.lowerBound), queries: Int32(queries.count), key: Int32(key), keys: Int32(keys),
                 query_offset: Int32(queryOffset)))
         self.queries = queries.upperBound
-        longest = max(longest, keys)
+    }
+
+    /// Stops unless all groups lie within so many queries and keys, and none meets the queries of the one before. Each call
+    /// asks: a copy shares its lists with the original, which may have been added to since.
+    ///
+    /// - Returns: The most keys of a group.
+    func longest(queries: Int, keys: Int) -> Int {
+        var longest = 0, next = 0
+        for index in 0..<groups.count {
+            let group = groups[index], count = Int(group.keys), past = Int(group.key) + count
+            precondition(Int(group.query) >= next && count >= 1, "groups are out of order")
+            next = Int(group.query) + Int(group.queries)
+            precondition(past <= (listsRows ? rows.count : keys), "a group lies outside of its keys")
+            longest = max(longest, count)
+        }
+        precondition(next <= queries, "a group lies outside of its queries")
+        for place in 0..<rows.count { precondition(Int(rows[place]) < keys, "a group lies outside of its keys") }
+        return longest
     }
 
     /// The rows of a group's keys, in their order.

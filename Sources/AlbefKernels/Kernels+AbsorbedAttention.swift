@@ -31,6 +31,7 @@ public struct AbsorbedGroup: BitwiseCopyable {
     /// One head as wide as a token.
     public let tokens: QuantizedKeysValues
 
+    /// Rows from `query` on attend to `tokens` and make the rows from `row` on.
     public init(query: Int, row: Int, rows: Int, tokens: QuantizedKeysValues) {
         (self.query, self.row, self.rows, self.tokens) = (query, row, rows, tokens)
     }
@@ -69,7 +70,7 @@ extension Kernels {
     ///   - values: Of the values: K inputs, `heads * d` channels.
     ///   - bias: Float32 `[heads * d]`. The weights of a softmax sum to 1, so it is added once. (A bias of the keys would move
     ///     all scores of a row alike, and so drops out.)
-    ///   - groups: Which rows of `q` attend to what, and which rows of `y` they make; no row of `y` is in two of them.
+    ///   - groups: Which rows of `q` attend to what, and which rows of `y` they make, in ascending order of these.
     ///   - y: Float32, rows of `heads * d`, strided; overlaps no input.
     ///
     /// Bits: a row depends on its own query, the projections and the tokens that it attends to alone; the order is written in
@@ -85,12 +86,14 @@ extension Kernels {
         bias.requireVector(channels)
         if groups.isEmpty { return }
         arena.scoped {
-            var tokens = 0
+            var tokens = 0, next = 0
             for index in 0..<groups.count {
                 let group = groups[index]
                 precondition(group.tokens.heads == 1 && group.tokens.width == projection.depth)
                 precondition(group.rows > 0 && group.query >= 0 && group.query + group.rows <= q.rows)
-                precondition(group.row >= 0 && group.row + group.rows <= y.rows)
+                // Ascending, so that no two groups write the same row.
+                precondition(group.row >= next && group.row + group.rows <= y.rows)
+                next = group.row + group.rows
                 tokens = max(tokens, group.tokens.tokens)
             }
             let size = alb_absorbed_attention_scratch_bytes(threadCount, tokens, projection.width, projection.depth)
@@ -124,7 +127,7 @@ extension Kernels {
     }
 
     /// True where heads are whole blocks of the packed layout, so that a head's channels lie together.
-    public static func splits(_ channels: Int, heads: Int) -> Bool {
+    private static func splits(_ channels: Int, heads: Int) -> Bool {
         heads >= 1 && channels % heads == 0 && channels / heads % PackedLayout.channels == 0
     }
 }

@@ -64,13 +64,12 @@ extension Kernels {
         precondition(q.shape.rank == 2 && k.shape.rank == 2 && heads >= 1)
         let queries = q.shape[0], keys = k.shape[0], columns = q.shape[1], width = columns / heads
         precondition(width >= 1 && width * heads == columns)
-        precondition(groups.queries <= queries && groups.keys <= keys, "a group lies outside of its tensors")
         q.requireMatrix(queries, columns)
         k.requireMatrix(keys, columns)
         v.requireMatrix(keys, columns)
         y.requireMatrix(queries, columns)
         arena.scoped {
-            let longest = max(1, groups.longest)
+            let longest = max(1, groups.longest(queries: queries, keys: keys))
             let scratch = arena.reserve(
                 Shape(alb_attention_f32_groups_scratch_bytes(threadCount, longest, width)), .uint8)
             if arena.isPlanning { return }

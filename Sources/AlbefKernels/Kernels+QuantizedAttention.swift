@@ -83,18 +83,17 @@ extension Kernels {
 
     /// Int8 attention, in ViT self-attention and in cross-attention to image tokens.
     ///
-    ///     y = softmax(q · kᵀ * scale) · v     for each head, a block of d columns
+    ///     y = softmax(q · kᵀ / √d) · v     for each head, a block of d columns
     ///
     /// - Parameters:
     ///   - q: Float32 `[T, heads * d]`, strided.
     ///   - kv: From ``quantizeKeysValues(_:_:heads:in:)`` with the same heads and d.
-    ///   - scale: nil for 1 / √d. Queries that absorbed a projection to narrower heads take ``attentionScale(width:)`` of those.
     ///   - y: Float32 `[T, heads * d]`, strided; must overlap no input.
     ///
     /// Bits: a row of `y` depends on its own query and on `kv` alone. Queries are uint8 per (token, head), probabilities
     /// uint8 with a fixed scale, both products exact in int32; the order is written in `alb_attention_s8.h`.
     public func attention(
-        _ q: TensorView, _ kv: QuantizedKeysValues, heads: Int, scale: Float? = nil, to y: TensorView, in arena: Arena
+        _ q: TensorView, _ kv: QuantizedKeysValues, heads: Int, to y: TensorView, in arena: Arena
     ) {
         precondition(q.shape.rank == 2 && heads == kv.heads)
         let queries = q.shape[0], columns = heads * kv.width
@@ -108,7 +107,7 @@ extension Kernels {
             var arguments = unsafe keysValues(kv, in: arena)
             unsafe alb_attention_s8(
                 isa.code, threadCount, queries, arena.floats(q), q.rowStride, &arguments,
-                scale ?? Kernels.attentionScale(width: kv.width), arena.floats(y), y.rowStride, arena.pointer(to: scratch))
+                Kernels.attentionScale(width: kv.width), arena.floats(y), y.rowStride, arena.pointer(to: scratch))
         }
     }
 

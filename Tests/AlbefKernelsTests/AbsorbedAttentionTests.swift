@@ -78,6 +78,42 @@ struct AbsorbedAttentionTests {
         #expect(arena.read(found, as: Float.self) == arena.read(expected, as: Float.self))
     }
 
+    @Test("texts at pictures have the bytes of each pair alone, in the memory that a planning arena counts", arguments: testedISAs)
+    func face(isa: ISA) throws {
+        let heads = 2, width = 16, depth = 32, channels = heads * width
+        let weights = Array(randomFloats[700..<700 + channels * depth])
+        let packed = try #require(Kernels.packInt8(weights, channels: channels, depth: depth))
+        let matrix = packed.matrix(channels: channels, depth: depth)
+        let bias = ConstantTensor(Array(randomFloats[60..<60 + channels]), shape: Shape(channels))
+        let pictures = [Array(randomFloats[0..<9 * depth]), Array(randomFloats[400..<400 + 21 * depth])]
+        func pass(_ kernels: Kernels, _ pairs: [(queries: Range<Int>, picture: Int)], in arena: Arena) -> [Float] {
+            let q = arena.reserve(Shape(7, channels)), y = arena.reserve(Shape(12, channels))
+            arena.write(Array(randomFloats[40..<40 + 7 * channels]).span, to: q)
+            arena.clear(y)
+            var groups: ArenaList<AbsorbedGroup> = arena.list(capacity: pairs.count), row = 0
+            for pair in pairs {
+                let picture = pictures[pair.picture]
+                let tokens = kernels.quantizeTokens(picture.span, width: depth, in: arena)
+                groups.append(
+                    AbsorbedGroup(query: pair.queries.lowerBound, row: row, rows: pair.queries.count, tokens: tokens))
+                row += pair.queries.count
+            }
+            kernels.absorbedAttention(
+                q, kernels.absorbedProjection(of: matrix, heads: heads, in: arena), values: matrix, bias: bias,
+                groups: groups, to: y, in: arena)
+            return Array((arena.read(y) as [Float]).prefix(row * channels))
+        }
+        let pairs = [(queries: 0..<5, picture: 0), (5..<7, 1), (0..<5, 1)]
+        for threads in [1, 2, 5] {
+            let kernels = try Kernels(isa: isa, threads: threads), plan = Arena.planning()
+            _ = pass(kernels, pairs, in: plan)
+            let arena = Arena(capacity: plan.peak), found = pass(kernels, pairs, in: arena)
+            #expect(arena.peak == plan.peak)
+            let alone = pairs.flatMap { pass(kernels, [$0], in: Arena(capacity: 1 << 20)) }
+            #expect(found == alone && found.contains { $0 != 0 })
+        }
+    }
+
     @Test("attention to whole tokens takes the scale that it is given, with the scalar bytes", arguments: [(1, 5), (23, 65), (49, 577)])
     func scale(queries: Int, tokens: Int) {
         var random = TestRandom("attention to tokens \(tokens)")

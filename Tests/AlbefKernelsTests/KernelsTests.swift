@@ -117,20 +117,21 @@ struct KernelsTests {
     }
 
     private func together(_ isa: ISA, _ rows: Int, _ width: Int) throws {
-        let depth = 66, widths = [width, width, width]
+        let depth = 66
         let layers = try (1...3).map { place in
             let weights = Array(randomFloats[place * 900..<place * 900 + width * depth])
             let bias = ConstantTensor(Array(randomFloats[77..<77 + width]), shape: Shape(width))
-            return (try #require(Kernels.packInt8(weights, channels: width, depth: depth)), width, bias)
+            return (try #require(Kernels.packInt8(weights, channels: width, depth: depth)), bias)
         }
         for threads in [1, 2, 3, 8] {
             let kernels = try Kernels(isa: isa, threads: threads), arena = Arena(capacity: 1 << 20)
             let x = arena.reserve(Shape(rows, depth))
             arena.write(Array(randomFloats[5..<5 + rows * depth]).span, to: x)
             let quantized = kernels.quantizeRows(x, in: arena)
-            let alone = widths.map { arena.reserve(Shape(rows, $0)) }, found = widths.map { arena.reserve(Shape(rows, $0)) }
+            let alone = layers.map { _ in arena.reserve(Shape(rows, width)) }
+            let found = layers.map { _ in arena.reserve(Shape(rows, width)) }
             let projections = layers.indices.map { index in
-                let (packed, width, bias) = layers[index], matrix = packed.matrix(channels: width, depth: depth)
+                let (packed, bias) = layers[index], matrix = packed.matrix(channels: width, depth: depth)
                 kernels.linear(quantized, matrix, bias: bias, to: alone[index], in: arena)
                 return Kernels.Projection(matrix, bias: bias, to: found[index])
             }

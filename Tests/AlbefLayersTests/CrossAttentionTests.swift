@@ -86,12 +86,12 @@ struct CrossAttentionTests {
         }
     }
 
-    @Test("rows have the same bytes alone, joined with neighbours and beside the other form")
+    @Test("rows have the same bytes alone, among neighbours and beside the other form")
     func rows() throws {
         try Fusion.with { fusion in
             let bench = fusion.bench
             let x = bench.rows(80, fusion.width, seed: 9)
-            // More rows than are joined, of which some look at a picture of their own and some take the other form.
+            // Texts of which some look at a picture of their own and some take the other form.
             let image = bench.rows(fusion.imageTokens, fusion.sourceWidth, seed: 4)
             let other = CrossSource.absorbed(bench.kernels.quantizeKeysValues(image, image, heads: 1, in: bench.work.arena))
             let cuts = [0, 9, 18, 20, 27, 36, 45, 54, 63, 66, 75, 80]
@@ -106,10 +106,10 @@ struct CrossAttentionTests {
                     #expect(alone == Array(together[row * fusion.width..<(row + 1) * fusion.width]), "row \(row)")
                 }
             }
-            let joined = fusion.attend(x, cuts.dropLast().enumerated().map { ($1..<cuts[$0 + 1], fusion.absorbed) })
+            let alike = fusion.attend(x, cuts.dropLast().enumerated().map { ($1..<cuts[$0 + 1], fusion.absorbed) })
             for row in 0..<80 {
                 let alone = fusion.attend(x.rows(row..<row + 1), [(0..<1, fusion.absorbed)])
-                #expect(alone == Array(joined[row * fusion.width..<(row + 1) * fusion.width]), "joined row \(row)")
+                #expect(alone == Array(alike[row * fusion.width..<(row + 1) * fusion.width]), "row \(row) of one picture")
             }
         }
     }

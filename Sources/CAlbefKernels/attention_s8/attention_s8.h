@@ -10,7 +10,7 @@
 
 enum {
     ALB_ATTENTION_S8_QUERIES = 24,  ///< Queries of one head in one part, at most.
-    ALB_ATTENTION_S8_STEP = 6,      ///< Rows of the highest tile: parts are as high, or multiples of it.
+    ALB_ATTENTION_S8_STEP = 6,      ///< Rows of the highest tile, by which heights of parts are tried.
     ALB_ATTENTION_S8_LANES = 16,    ///< Keys or channels that lie side by side.
     ALB_ATTENTION_S8_GROUP = 4      ///< Bytes of one sum that lie together.
 };

@@ -66,7 +66,7 @@ size_t alb_attention_s8_scratch_bytes(int threads, size_t keys, size_t width) {
 }
 
 /// Queries of a part. Parts of full height keep a tile's rows busy; lower ones are taken where they leave less to the busiest
-/// of the threads, as with the one wide head of an absorbed cross-attention. Rows are independent: no byte depends on it.
+/// of many threads. Rows are independent: no byte depends on it.
 static size_t part_height(size_t highest, size_t heads, size_t queries, size_t threads) {
     size_t height = highest;
     size_t least = SIZE_MAX;

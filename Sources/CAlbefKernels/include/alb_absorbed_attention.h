@@ -7,7 +7,7 @@
 
 /// Neighbouring rows that attend to the same tokens.
 typedef struct {
-    size_t query;               ///< The first of them in q; groups may share queries.
+    size_t query;               ///< The first of them in q; groups may share queries, each takes them to the tokens' width itself.
     size_t row;                 ///< The first of them in dst; no two groups share a row.
     size_t rows;
     alb_keys_values_s8 tokens;  ///< One head as wide as the tokens, `depth`.

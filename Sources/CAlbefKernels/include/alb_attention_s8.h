@@ -49,8 +49,7 @@ void alb_attention_s8_quantize(
 ///
 /// Each float operation is one IEEE operation; C0 to C3 are 255 * 2^r on [-1/2, 1/2], relatively within 7.6e-5. A row depends on nothing but
 /// its own query and kv.
-/// @param scale    Factor of the scores: alb_attention_scale(width) for queries and keys that were projected to heads. Where
-///                 keys are whole tokens, into whose queries a head's projection was absorbed, that of the head's width.
+/// @param scale    Factor of the scores: alb_attention_scale(width) of the heads that queries were projected to.
 /// @param dst      (queries, heads * width), dst_row floats between rows; overlaps no input.
 /// @param scratch  alb_attention_s8_scratch_bytes() bytes, 64-byte aligned.
 /// Bits: equal on every ISA and for every number of threads, for finite inputs.
