@@ -123,11 +123,7 @@ extension Kernels {
     /// True where queries can absorb a projection: heads are whole blocks of the packed layout, before and after they are
     /// transposed.
     public static func absorbs(channels: Int, depth: Int, heads: Int) -> Bool {
-        splits(channels, heads: heads) && depth >= 1 && depth % PackedLayout.channels == 0
-    }
-
-    /// True where heads are whole blocks of the packed layout, so that a head's channels lie together.
-    private static func splits(_ channels: Int, heads: Int) -> Bool {
-        heads >= 1 && channels % heads == 0 && channels / heads % PackedLayout.channels == 0
+        heads >= 1 && channels % heads == 0 && channels / heads % PackedLayout.channels == 0 && depth >= 1
+            && depth % PackedLayout.channels == 0
     }
 }
