@@ -75,17 +75,18 @@ private func mappingFlags(of address: UInt) throws -> [Substring] {
 @Suite("The arena")
 struct ArenaTests {
     @Test(
-        "a large arena begins at a huge page and asks for such pages, a small one does not",
+        "a large arena begins at a huge page and asks for such pages",
         .enabled(
             if: FileManager.default.fileExists(atPath: "/sys/kernel/mm/transparent_hugepage/enabled"),
             "this system has no transparent huge pages"))
     func hugePages() throws {
-        for (capacity, large) in [(4096, false), (1 << 21, true), (9 << 20 | 64, true)] {
+        // Of a small one nothing can be told: it may lie in memory that a large one asked for and gave back.
+        for capacity in [1 << 21, 9 << 20 | 64] {
             let arena = Arena(capacity: capacity)
             let address = UInt(bitPattern: arena.pointer(to: arena.reserve(Shape(1))))
             let flags = try withExtendedLifetime(arena) { try mappingFlags(of: address) }
-            #expect(address % (large ? 1 << 21 : 64) == 0)
-            #expect(!flags.isEmpty && flags.contains("hg") == large, "\(capacity) bytes: \(flags)")
+            #expect(address % (1 << 21) == 0)
+            #expect(flags.contains("hg"), "\(capacity) bytes: \(flags)")
         }
     }
 
