@@ -40,7 +40,7 @@ public final class Session {
     /// The most bytes of the arena that were in use at one time so far.
     public var peakBytes: Int { arena.peak }
 
-    /// Runs one pass from an empty arena that has room for texts of `tokens`.
+    /// Runs one pass from an empty arena that has room for texts of `tokens`, with the threads standing by.
     func pass<Result>(
         tokens: Int = 0, _ body: (ForwardPass) throws(AlbefError) -> Result
     ) throws(AlbefError) -> Result {
@@ -50,7 +50,7 @@ public final class Session {
             textLimit: textLimit, computationObserver: computationObserver)
         let start = arena.mark()
         defer { arena.release(to: start) }
-        return try body(pass)
+        return try kernels.withTeam { () throws(AlbefError) in try body(pass) }
     }
 
     /// Runs `body` while `observer` sees the tensors of every pass.

@@ -27,6 +27,24 @@ public struct Kernels: Sendable {
     /// How many processors this process may run on by its affinity mask; at least 1.
     public static var availableProcessors: Int { Int(alb_available_processors()) }
 
+    /// Runs `body`, of many operations one after another, while the threads stand by: an operation then hands them its work
+    /// within a fraction of a microsecond. Results are the same without it.
+    public func withTeam<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+        var result: Swift.Result<Result, Failure>?
+        func run() {
+            do throws(Failure) { result = .success(try body()) } catch { result = .failure(error) }
+        }
+        withoutActuallyEscaping(run) { run in
+            var run = run
+            unsafe withUnsafeMutablePointer(to: &run) { context in
+                unsafe alb_with_team(
+                    threadCount, { unsafe $0?.assumingMemoryBound(to: (() -> Void).self).pointee() }, context)
+            }
+        }
+        guard let result else { preconditionFailure("the team did not run the body") }
+        return try result.get()
+    }
+
     var threadCount: Int32 { Int32(threads) }
 }
 

@@ -29,6 +29,14 @@ struct ProcessTests {
         #expect(result.code == 0 && milliseconds < 10, "\(milliseconds) of 200 ms")
     }
 
+    @Test("threads that stand by for work that does not come go to sleep")
+    func standby() throws {
+        let result = try probe.run(["standby"])
+        let milliseconds = try #require(Double(result.output.trimmingCharacters(in: .whitespacesAndNewlines)))
+        // Three spinning threads would use 600 on as many processors, and all of 200 on one.
+        #expect(result.code == 0 && milliseconds < 40, "\(milliseconds) of 200 ms")
+    }
+
     /// What may make OpenMP give fewer threads than are asked for, or bind them elsewhere.
     static let environments: [[String: String]] = [
         ["OMP_THREAD_LIMIT": "1"], ["OMP_THREAD_LIMIT": "2"], ["OMP_DYNAMIC": "true"], ["OMP_NUM_THREADS": "1"],

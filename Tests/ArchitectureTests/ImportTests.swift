@@ -30,7 +30,9 @@ private let commandImports: Set<String> = [
 
 /// Headers that the C targets may include beside their own.
 private let allowedHeaders: [String: Set<String>] = [
-    "CAlbefKernels": standardHeaders.union(["immintrin.h", "xmmintrin.h", "arm_neon.h", "stdatomic.h", "cpuid.h", "sys/auxv.h"]),
+    "CAlbefKernels": standardHeaders.union([
+        "immintrin.h", "xmmintrin.h", "arm_neon.h", "stdatomic.h", "cpuid.h", "sys/auxv.h", "sched.h", "time.h",
+    ]),
     "CImageCodecs": standardHeaders.union(["jpeglib.h", "jerror.h", "png.h", "setjmp.h", "stdio.h"]),
     "CSha256": standardHeaders.union(["immintrin.h", "cpuid.h"]),
     "CZstd": ["zstd.h"],

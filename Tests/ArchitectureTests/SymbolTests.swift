@@ -8,6 +8,8 @@ private let allowedSymbols: Set<String> = [
     "_GLOBAL_OFFSET_TABLE_", "__cpu_model", "__cpu_indicator_init", "__cpu_features2", "__stack_chk_fail",
     // ARM64: which instruction sets the CPU has.
     "getauxval",
+    // A thread's own team, and how its members wait.
+    "__tls_get_addr", "sched_yield", "nanosleep",
 ]
 
 /// The last: atomic operations that the compiler's own runtime picks on ARM64.

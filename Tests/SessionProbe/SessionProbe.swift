@@ -11,6 +11,7 @@ import Foundation
 ///
 ///     session-probe allocations [--report] [MODEL…]    a line for each model, number of threads and task
 ///     session-probe idle                               processor time in a fifth of a second after a pass, in milliseconds
+///     session-probe standby                            the same while threads stand by for work that does not come
 ///     session-probe bytes THREADS                      a digest of the results of every task
 ///     session-probe threads                            how many threads a process uses when nobody says
 @main
@@ -23,6 +24,7 @@ enum SessionProbe {
             if reports { arguments = arguments.dropFirst() }
             try allocations(models: Array(arguments), reports: reports)
         case "idle": try idle()
+        case "standby": try standby()
         case "threads": print(ThreadBudget.available())
         case "bytes": try bytes(threads: arguments.first.flatMap { Int($0) } ?? 1)
         default: throw CocoaError(.featureUnsupported)
@@ -67,6 +69,15 @@ enum SessionProbe {
             for task in try Task.all(session) { try task.run(session) }
             // The team may spin for a millisecond after its last region.
             usleep(20_000)
+            let before = processorMilliseconds()
+            usleep(200_000)
+            print(processorMilliseconds() - before)
+        }
+    }
+
+    private static func standby() throws {
+        let kernels = try Kernels(threads: 4)
+        kernels.withTeam {
             let before = processorMilliseconds()
             usleep(200_000)
             print(processorMilliseconds() - before)
