@@ -112,7 +112,7 @@ void alb_attention_s8_quantize_values__avx512vnni(
 }
 
 /// `rows` rows of q, at most four, to uint8, zeros behind the width up to a multiple of 4.
-static inline void quantize_queries(
+static inline __attribute__((always_inline)) void quantize_queries(
     size_t rows, const float *q, size_t q_row, size_t width, const alb_attention_s8_scratch *scratch, size_t first) {
     const size_t padded = alb_round_up(width, ALB_ATTENTION_S8_GROUP);
     const float *x[4];
@@ -253,7 +253,7 @@ static inline __attribute__((always_inline)) void exponentials(
 }
 
 /// Scores of a whole row to bytes, 0 behind the last key, and the reciprocal of their sum.
-static inline void softmax_row(size_t row, size_t n, float scale, __m512 top, const alb_attention_s8_scratch *scratch) {
+static inline __attribute__((always_inline)) void softmax_row(size_t row, size_t n, float scale, __m512 top, const alb_attention_s8_scratch *scratch) {
     const alb_attention_s8_exponent exponent = alb_attention_s8_exponent_of(scratch->q_scales[row], scale);
     const __m512 factor = _mm512_set1_ps(exponent.factor), lowest = _mm512_set1_ps(exponent.lowest);
     const __m512 maximum = _mm512_set1_ps(_mm512_reduce_max_ps(top));
@@ -321,7 +321,9 @@ static inline __attribute__((always_inline)) void value_rows(
 
 void alb_attention_s8_block__avx512vnni(
     size_t queries, const float *q, size_t q_row, const alb_keys_values_s8 *kv, size_t head, float scale, float *dst,
-    size_t dst_row, const alb_attention_s8_scratch *scratch) {
+    size_t dst_row, const alb_attention_s8_scratch *given) {
+    // A copy that nobody else sees: what is stored through its pointers cannot change them.
+    const alb_attention_s8_scratch own = *given, *const scratch = &own;
     const head_operands h = operands_of(kv, head);
     const size_t lanes = alb_round_up(h.width, ALB_ATTENTION_S8_LANES);
     __m512 tops[ALB_ATTENTION_S8_QUERIES];
