@@ -46,7 +46,9 @@ private func run(count: Int, grain: Int, threads: Int) -> Visits {
 /// Runs `body` while a team stands by.
 private func withTeam(_ threads: Int, _ body: @escaping () -> Void) {
     var body = body
-    alb_with_team(Int32(threads), { $0?.assumingMemoryBound(to: (() -> Void).self).pointee() }, &body)
+    withUnsafeMutablePointer(to: &body) { context in
+        alb_with_team(Int32(threads), { $0?.assumingMemoryBound(to: (() -> Void).self).pointee() }, context)
+    }
 }
 
 @Suite("The team of threads")

@@ -26,10 +26,12 @@ typedef struct {
 } ahead_of_use;
 
 static inline ahead_of_use next_panel(const alb_matmul_int8_args *a, alb_tile tile) {
-    const size_t next = tile.channel + tile.channels, bands = (a->m + HEIGHT - 1) / HEIGHT;
+    const size_t next = tile.channel + tile.channels;
     if (next + tile.channels > a->n) return (ahead_of_use){a->rhs + tile.channel * a->k, 0};
-    const size_t bytes = tile.channels * a->k;
-    return (ahead_of_use){a->rhs + next * a->k + bytes * tile.row / a->m, (tile.channels * ALB_GROUP + bands - 1) / bands};
+    // In 32 bits a division is short.
+    const uint32_t bands = (uint32_t)((a->m + HEIGHT - 1) / HEIGHT);
+    const size_t step = (tile.channels * ALB_GROUP + bands - 1) / bands;
+    return (ahead_of_use){a->rhs + next * a->k + tile.row / HEIGHT * step * (a->k / ALB_GROUP), step};
 }
 
 /// Asks for the lines of one row of the output and of the residual, which are needed after the sums.

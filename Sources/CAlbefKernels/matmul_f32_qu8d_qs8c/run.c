@@ -13,9 +13,14 @@ static void run_tiles(void *context, size_t begin, size_t end, int worker) {
     (void)worker;
     const tiles_context *c = context;
     const size_t bands = c->tiling.bands, panel_tiles = c->count * bands;
+    size_t panel = begin / panel_tiles, product = begin % panel_tiles / bands, band = begin % bands;
     for (size_t i = begin; i < end; i++) {
-        const size_t panel = i / panel_tiles, product = i % panel_tiles / bands, band = i % bands;
-        c->variant->run(&c->products[product], alb_tile_at(c->tiling, panel * bands + band));
+        c->variant->run(&c->products[product], alb_tile_of(c->tiling, panel, band));
+        if (++band < bands) continue;
+        band = 0;
+        if (++product < c->count) continue;
+        product = 0;
+        panel++;
     }
 }
 
