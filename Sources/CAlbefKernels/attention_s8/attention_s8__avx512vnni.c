@@ -253,7 +253,8 @@ static inline __attribute__((always_inline)) void exponentials(
 }
 
 /// Scores of a whole row to bytes, 0 behind the last key, and the reciprocal of their sum.
-static inline __attribute__((always_inline)) void softmax_row(size_t row, size_t n, float scale, __m512 top, const alb_attention_s8_scratch *scratch) {
+static inline __attribute__((always_inline)) void softmax_row(
+    size_t row, size_t n, float scale, __m512 top, const alb_attention_s8_scratch *scratch) {
     const alb_attention_s8_exponent exponent = alb_attention_s8_exponent_of(scratch->q_scales[row], scale);
     const __m512 factor = _mm512_set1_ps(exponent.factor), lowest = _mm512_set1_ps(exponent.lowest);
     const __m512 maximum = _mm512_set1_ps(_mm512_reduce_max_ps(top));

@@ -11,7 +11,6 @@
 #define ALB_BLOCK 16
 
 typedef struct {
-    size_t rows;      ///< all rows
     size_t channels;  ///< all channels
     size_t width;     ///< channels of a panel, a multiple of 16
     size_t bands;     ///< bands of rows
@@ -32,7 +31,7 @@ typedef struct {
 static inline alb_tiling alb_tiling_of(size_t rows, size_t channels, size_t height, size_t width) {
     const size_t bands = (rows + height - 1) / height;
     return (alb_tiling){
-        rows, channels, width, bands, bands ? rows / bands : 0, bands ? rows % bands : 0, (channels + width - 1) / width};
+        channels, width, bands, bands ? rows / bands : 0, bands ? rows % bands : 0, (channels + width - 1) / width};
 }
 
 static inline size_t alb_tile_count(alb_tiling tiling) { return tiling.bands * tiling.panels; }
