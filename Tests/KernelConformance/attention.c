@@ -133,7 +133,7 @@ const operation operation_attention_f32_groups = {
 static void draw_keys_values(alb_keys_values_s8 *kv, shape_source *shape) {
     kv->heads = extent(shape, 3, EDGES(1, 2));
     kv->tokens = extent(shape, 40, EDGES(1, 3, 4, 5, 15, 16, 17, 31, 33, 64, 65, 130));
-    kv->width = extent(shape, 24, EDGES(1, 3, 4, 5, 8, 15, 16, 17, 32, 64, 66));
+    kv->width = extent(shape, 24, EDGES(1, 3, 4, 5, 8, 15, 16, 17, 32, 64, 66, 256, 324, 1028));
     // Whole tokens as keys, and sequences at which variants that sum in chunks begin another one.
     if (!shape->edges && chance(shape, 150) == 0) kv->width = 768;
     if (!shape->edges && chance(shape, 150) == 0) kv->tokens = 1021 + chance(shape, 9);

@@ -120,7 +120,7 @@ static void draw_absorbed_attention(void *call, shape_source *shape) {
     alb_absorbed_attention_args *a = &c->args;
     a->heads = extent(shape, 3, EDGES(1, 3));
     a->width = 16 * extent(shape, 3, EDGES(1, 4));
-    a->depth = 16 * extent(shape, 4, EDGES(1, 2, 5));
+    a->depth = 16 * extent(shape, 4, EDGES(1, 2, 5, 20));
     a->count = extent(shape, 3, EDGES(1, 3));
     if (a->count > MOST_GROUPS) a->count = MOST_GROUPS;
     a->scale = 0.125f;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "../common/functions.h"
+#include "../common/packed_bytes_avx512.h"
 #include "../common/reduce.h"
 #include "../common/zero_point_avx512.h"
+#include "attention_s8_512.h"
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 
@@ -15,101 +17,12 @@ enum {
     ROWS = 6,
     PANELS = 4,
     STEP = PANELS * ALB_ATTENTION_S8_LANES,
-    WIDE = 256,  // columns of a head from which on its keys and values do not stay in the caches
+    WIDE = 256,           // columns of a head from which on its keys and values do not stay in the caches
+    MOST_COLUMNS = 1024,  // of a wide head whose last key may be summed alone
     LANE_BYTES = ALB_ATTENTION_S8_LANES * ALB_ATTENTION_S8_GROUP
 };
 
-/// rne(x) as int32.
-static inline __m512i nearest(__m512 x) {
-    return _mm512_cvt_roundps_epi32(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-
-static inline __m512i clamp(__m512i q, int low, int high) {
-    return _mm512_min_epi32(_mm512_max_epi32(q, _mm512_set1_epi32(low)), _mm512_set1_epi32(high));
-}
-
 // --- Quantisation
-
-// Rows that are quantised side by side: finding a row's bound and dividing by it are chains that wait for themselves.
-#define FOUR ALB_PRAGMA(clang loop unroll(full)) for (size_t r = 0; r < 4; r++)
-
-/// Four keys from the `lane`-th of a panel on; those from `present` on do not exist and give zeros.
-static inline void quantize_four_keys(
-    const float *k, size_t k_row, size_t present, size_t width, int8_t *panel, size_t lane, float *scales, int32_t *sums) {
-    const float *x[4];
-    __m512 top[4], inverse[4];
-    __m512i total[4];
-    FOUR x[r] = k + (r < present ? r : 0) * k_row;
-    FOUR top[r] = _mm512_setzero_ps();
-    FOUR total[r] = _mm512_setzero_si512();
-    for (size_t c = 0; c < width; c += 16) {
-        const __mmask16 m = alb_mask_avx512(width - c);
-        FOUR top[r] = _mm512_max_ps(top[r], _mm512_abs_ps(_mm512_maskz_loadu_ps(m, x[r] + c)));
-    }
-    FOUR {
-        const float maximum = r < present ? _mm512_reduce_max_ps(top[r]) : 0.0f;
-        const int zero = maximum < ALB_SMALLEST_RANGE;
-        inverse[r] = _mm512_set1_ps(zero ? 0.0f : 127.0f / maximum);
-        scales[r] = zero ? 0.0f : maximum / 127.0f;
-    }
-    const size_t groups = alb_round_up(width, ALB_ATTENTION_S8_GROUP) / ALB_ATTENTION_S8_GROUP;
-    for (size_t g = 0; g < groups; g += 4) {
-        const __mmask16 m = alb_mask_avx512(width - 4 * g);
-        __m128i bytes[4];
-        FOUR {
-            // At most 127 + 2^-16, which rounds to 127: no bound is needed.
-            const __m512i q = nearest(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x[r] + 4 * g), inverse[r]));
-            total[r] = _mm512_add_epi32(total[r], q);
-            bytes[r] = _mm512_cvtepi32_epi8(q);
-        }
-        // Four keys' fours of each group become neighbours.
-        const __m128i low01 = _mm_unpacklo_epi32(bytes[0], bytes[1]), high01 = _mm_unpackhi_epi32(bytes[0], bytes[1]);
-        const __m128i low23 = _mm_unpacklo_epi32(bytes[2], bytes[3]), high23 = _mm_unpackhi_epi32(bytes[2], bytes[3]);
-        const __m128i group[4] = {
-            _mm_unpacklo_epi64(low01, low23), _mm_unpackhi_epi64(low01, low23), _mm_unpacklo_epi64(high01, high23),
-            _mm_unpackhi_epi64(high01, high23)};
-        for (size_t i = 0; i < 4 && g + i < groups; i++)
-            _mm_store_si128((__m128i *)(panel + ((g + i) * ALB_ATTENTION_S8_LANES + lane) * ALB_ATTENTION_S8_GROUP), group[i]);
-    }
-    FOUR sums[r] = _mm512_reduce_add_epi32(total[r]);
-}
-
-void alb_attention_s8_quantize_keys__avx512vnni(
-    const float *k, size_t k_row, const alb_keys_values_s8 *kv, size_t head, size_t key) {
-    const size_t lanes = alb_round_up(kv->tokens, ALB_ATTENTION_S8_LANES);
-    int8_t *panel = alb_s8_head_keys(kv, head) + key * alb_round_up(kv->width, ALB_ATTENTION_S8_GROUP);
-    for (size_t lane = 0; lane < ALB_ATTENTION_S8_LANES; lane += 4) {
-        const size_t at = head * lanes + key + lane;
-        const size_t present = key + lane < kv->tokens ? kv->tokens - key - lane : 0;
-        quantize_four_keys(
-            k + (present ? key + lane : 0) * k_row, k_row, present, kv->width, panel, lane, kv->key_scales + at,
-            kv->key_sums + at);
-    }
-}
-
-void alb_attention_s8_quantize_values__avx512vnni(
-    const float *v, size_t v_row, const alb_keys_values_s8 *kv, size_t head, size_t channel) {
-    const size_t tokens = kv->tokens, lanes = alb_round_up(kv->width, ALB_ATTENTION_S8_LANES);
-    const size_t padded = alb_round_up(tokens, ALB_ATTENTION_S8_GROUP);
-    const __mmask16 m = alb_mask_avx512(kv->width - channel);
-    int8_t *panel = alb_s8_head_values(kv, head) + channel * padded;
-    const float *x = v + channel;
-    __m512 top = _mm512_setzero_ps();
-    for (size_t j = 0; j < tokens; j++) top = _mm512_max_ps(top, _mm512_abs_ps(_mm512_maskz_loadu_ps(m, x + j * v_row)));
-    const __mmask16 used = _mm512_cmp_ps_mask(top, _mm512_set1_ps(ALB_SMALLEST_RANGE), _CMP_GE_OQ);
-    const __m512 inverse = _mm512_maskz_div_ps(used, _mm512_set1_ps(127.0f), top);
-    _mm512_storeu_ps(
-        kv->value_scales + head * lanes + channel, _mm512_maskz_div_ps(used, top, _mm512_set1_ps(127.0f)));
-    for (size_t j = 0; j < padded; j += 4) {
-        __m512i packed = _mm512_setzero_si512();
-        for (size_t i = 0; i < 4 && j + i < tokens; i++) {
-            const __m512 y = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + (j + i) * v_row), inverse);
-            const __m512i byte = _mm512_and_si512(clamp(nearest(y), -127, 127), _mm512_set1_epi32(0xff));
-            packed = _mm512_or_si512(packed, _mm512_slli_epi32(byte, (unsigned)(8 * i)));
-        }
-        _mm512_store_si512(panel + j * ALB_ATTENTION_S8_LANES, packed);
-    }
-}
 
 /// `rows` rows of q, at most four, to uint8, zeros behind the width up to a multiple of 4.
 static inline __attribute__((always_inline)) void quantize_queries(
@@ -138,7 +51,16 @@ static inline __attribute__((always_inline)) void quantize_queries(
             scratch->q_zeros[first + r] = alb_split_zero_point(row.zero_point);
         }
     }
-    for (size_t i = 0; i < width; i += 16) {
+    size_t i = 0;
+    for (; i + 64 <= width; i += 64)
+        FOUR {
+            __m512i y[4];
+#pragma clang loop unroll(full)
+            for (size_t v = 0; v < 4; v++)
+                y[v] = _mm512_add_epi32(nearest(_mm512_mul_ps(_mm512_loadu_ps(x[r] + i + 16 * v), inverse[r])), zero[r]);
+            if (r < rows) _mm512_storeu_si512(scratch->q + (first + r) * padded + i, alb_packed_bytes_avx512(y));
+        }
+    for (; i < width; i += 16) {
         const __mmask16 m = alb_mask_avx512(width - i), stored = alb_mask_avx512(padded - i);
         FOUR {
             const __m512i y = nearest(_mm512_mul_ps(_mm512_maskz_loadu_ps(m, x[r] + i), inverse[r]));
@@ -175,16 +97,18 @@ static inline __m512i broadcast_group(const uint8_t *bytes) {
     return _mm512_set1_epi32(group);
 }
 
-/// Exact sums of `rows` rows of bytes against `panels` panels of 16 lanes, `groups` groups of 4 deep.
+/// Exact sums of `rows` rows of bytes against `panels` panels of 16 lanes, `groups` groups of 4 deep. Asks for a line of `ahead`
+/// at each group, unless that is NULL.
 static inline __attribute__((always_inline)) void dot_tile(
     const size_t rows, const size_t panels, size_t groups, const uint8_t *lhs, size_t lhs_row, const int8_t *rhs,
-    __m512i sum[ROWS][PANELS]) {
+    const int8_t *ahead, __m512i sum[ROWS][PANELS]) {
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
         for (size_t v = 0; v < panels; v++) sum[i][v] = _mm512_setzero_si512();
     for (size_t g = 0; g < groups; g++) {
         __m512i r[PANELS];
+        if (ahead) __builtin_prefetch(ahead + g * LANE_BYTES);
 #pragma clang loop unroll(full)
         for (size_t v = 0; v < panels; v++) r[v] = _mm512_load_si512(rhs + (v * groups + g) * LANE_BYTES);
 #pragma clang loop unroll(full)
@@ -199,13 +123,13 @@ static inline __attribute__((always_inline)) void dot_tile(
 /// Scores of `rows` queries with the keys of `panels` panels, and the rows' maxima so far; a key behind the last one, which only
 /// the last panel has, counts for no maximum.
 static inline __attribute__((always_inline)) void score_tile(
-    const size_t rows, const size_t panels, const head_operands *h, size_t key, size_t row,
+    const size_t rows, const size_t panels, const head_operands *h, size_t key, size_t row, const int8_t *ahead,
     const alb_attention_s8_scratch *scratch, __m512 *top) {
     const size_t length = alb_s8_row_length(h->tokens);
     __m512i sum[ROWS][PANELS];
     dot_tile(
         rows, panels, h->depth / ALB_ATTENTION_S8_GROUP, scratch->q + row * h->depth, h->depth, h->keys + key * h->depth,
-        sum);
+        ahead, sum);
 #pragma clang loop unroll(full)
     for (size_t v = 0; v < panels; v++) {
         const size_t at = key + 16 * v;
@@ -224,15 +148,52 @@ static inline __attribute__((always_inline)) void score_tile(
 
 /// Scores of `rows` queries with all keys of panels [key, past).
 static inline __attribute__((always_inline)) void score_rows(
-    const size_t rows, const head_operands *h, size_t key, size_t past, size_t row,
+    const size_t rows, const head_operands *h, size_t key, size_t past, size_t row, const int8_t *ahead,
     const alb_attention_s8_scratch *scratch, __m512 *tops) {
     __m512 top[ROWS];
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++) top[i] = tops[row + i];
-    for (; key + STEP <= past; key += STEP) score_tile(rows, PANELS, h, key, row, scratch, top);
-    for (; key < past; key += 16) score_tile(rows, 1, h, key, row, scratch, top);
+    for (; key + STEP <= past; key += STEP) score_tile(rows, PANELS, h, key, row, ahead, scratch, top);
+    for (; key < past; key += 16) score_tile(rows, 1, h, key, row, ahead, scratch, top);
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < rows; i++) tops[row + i] = top[i];
+}
+
+/// Scores of `rows` queries with the one key of the last panel, in its first lane: a sum along the columns takes a twelfth of what
+/// sixteen lanes take of which one is used.
+///
+/// @param bytes  That key, zeros behind its width up to a multiple of 64.
+static inline __attribute__((always_inline)) void score_last(
+    const size_t rows, const head_operands *h, const int8_t *bytes, size_t row, const alb_attention_s8_scratch *scratch,
+    __m512 *tops) {
+    const size_t at = h->tokens - 1, length = alb_s8_row_length(h->tokens);
+    const __m128i key_sum = _mm512_castsi512_si128(alb_split_sums_avx512(_mm512_load_si512(h->key_sums + at)));
+    __m512i sum[ROWS];
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < rows; i++) sum[i] = _mm512_setzero_si512();
+    for (size_t c = 0; c < h->depth; c += 64) {
+        const __mmask64 m = h->depth - c < 64 ? ((__mmask64)1 << (h->depth - c)) - 1 : ~(__mmask64)0;
+        const __m512i key = _mm512_load_si512(bytes + c);
+#pragma clang loop unroll(full)
+        for (size_t i = 0; i < rows; i++)
+            sum[i] = _mm512_dpbusd_epi32(sum[i], _mm512_maskz_loadu_epi8(m, scratch->q + (row + i) * h->depth + c), key);
+    }
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < rows; i++) {
+        const __m128i s = _mm_dpwssd_epi32(
+            _mm_cvtsi32_si128(_mm512_reduce_add_epi32(sum[i])), _mm_cvtsi32_si128(scratch->q_zeros[row + i]), key_sum);
+        const __m512 u = _mm512_set1_ps((float)_mm_cvtsi128_si32(s) * h->key_scales[at]);
+        _mm512_store_ps(scratch->scores + (row + i) * length + at, u);
+        tops[row + i] = _mm512_max_ps(tops[row + i], u);
+    }
+}
+
+/// The last key of a head, which is the only one of its panel, column after column.
+static inline void copy_last_key(const head_operands *h, int8_t *bytes) {
+    const int8_t *panel = h->keys + (h->tokens - 1) * h->depth;
+    memset(bytes, 0, MOST_COLUMNS);
+    for (size_t g = 0; g < h->depth / ALB_ATTENTION_S8_GROUP; g++)
+        memcpy(bytes + g * ALB_ATTENTION_S8_GROUP, panel + g * LANE_BYTES, ALB_ATTENTION_S8_GROUP);
 }
 
 /// Bytes rne(255 * 2^((u - maximum) * factor)) of `count` vectors of scores, at most four; in the scalar's sequence of operations.
@@ -258,17 +219,13 @@ static inline __attribute__((always_inline)) void softmax_row(
     const alb_attention_s8_exponent exponent = alb_attention_s8_exponent_of(scratch->q_scales[row], scale);
     const __m512 factor = _mm512_set1_ps(exponent.factor), lowest = _mm512_set1_ps(exponent.lowest);
     const __m512 maximum = _mm512_set1_ps(_mm512_reduce_max_ps(top));
-    // Packing works within 128-bit lanes: 4 bytes of each of the four vectors, put in order at the end.
-    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
     const float *u = scratch->scores + row * alb_s8_row_length(n);
     uint8_t *p = scratch->p + row * alb_s8_row_length(n);
     __m512i sum = _mm512_setzero_si512(), byte[4];
     size_t j = 0;
     for (; j + 64 <= n; j += 64) {
         exponentials(4, u + j, maximum, factor, lowest, byte);
-        const __m512i packed =
-            _mm512_packus_epi16(_mm512_packus_epi32(byte[0], byte[1]), _mm512_packus_epi32(byte[2], byte[3]));
-        const __m512i bytes = _mm512_permutexvar_epi32(order, packed);
+        const __m512i bytes = alb_packed_bytes_avx512(byte);
         sum = _mm512_dpbusd_epi32(sum, bytes, _mm512_set1_epi8(1));
         _mm512_store_si512(p + j, bytes);
     }
@@ -282,12 +239,13 @@ static inline __attribute__((always_inline)) void softmax_row(
 }
 
 static inline __attribute__((always_inline)) void value_tile(
-    const size_t rows, const size_t panels, const head_operands *h, size_t channel, size_t row, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch) {
+    const size_t rows, const size_t panels, const head_operands *h, size_t channel, size_t row, const int8_t *ahead,
+    float *dst, size_t dst_row, const alb_attention_s8_scratch *scratch) {
     const size_t depth = alb_round_up(h->tokens, ALB_ATTENTION_S8_GROUP), length = alb_s8_row_length(h->tokens);
     __m512i sum[ROWS][PANELS];
     dot_tile(
-        rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->p + row * length, length, h->values + channel * depth, sum);
+        rows, panels, depth / ALB_ATTENTION_S8_GROUP, scratch->p + row * length, length, h->values + channel * depth,
+        ahead, sum);
 #pragma clang loop unroll(full)
     for (size_t v = 0; v < panels; v++) {
         const size_t at = channel + 16 * v;
@@ -304,11 +262,11 @@ static inline __attribute__((always_inline)) void value_tile(
 
 /// Mixed values of `rows` queries in the channels of panels [channel, past).
 static inline __attribute__((always_inline)) void value_rows(
-    const size_t rows, const head_operands *h, size_t channel, size_t past, size_t row, float *dst, size_t dst_row,
-    const alb_attention_s8_scratch *scratch) {
+    const size_t rows, const head_operands *h, size_t channel, size_t past, size_t row, const int8_t *ahead, float *dst,
+    size_t dst_row, const alb_attention_s8_scratch *scratch) {
     for (; channel + STEP <= past; channel += STEP)
-        value_tile(rows, PANELS, h, channel, row, dst, dst_row, scratch);
-    for (; channel < past; channel += 16) value_tile(rows, 1, h, channel, row, dst, dst_row, scratch);
+        value_tile(rows, PANELS, h, channel, row, ahead, dst, dst_row, scratch);
+    for (; channel < past; channel += 16) value_tile(rows, 1, h, channel, row, ahead, dst, dst_row, scratch);
 }
 
 // A statement for rows [row, row + rows) of a block, in tiles of ROWS, 2 and 1 rows; `rows` is a constant in each.
@@ -334,21 +292,33 @@ void alb_attention_s8_block__avx512vnni(
     if (h.width < WIDE) {
         // All keys and values stay in the caches, and the scores of a tile of queries in the first level.
         EACH_TILE(queries, {
-            score_rows(rows, &h, 0, h.lanes, row, scratch, tops);
+            score_rows(rows, &h, 0, h.lanes, row, NULL, scratch, tops);
             for (size_t t = row; t < row + rows; t++) softmax_row(t, h.tokens, scale, tops[t], scratch);
-            value_rows(rows, &h, 0, lanes, row, dst, dst_row, scratch);
+            value_rows(rows, &h, 0, lanes, row, NULL, dst, dst_row, scratch);
         });
         return;
     }
+    // A picture's tokens are a square of patches and the class token: often the last is alone in its panel.
+    const int alone = h.tokens % ALB_ATTENTION_S8_LANES == 1 && h.depth <= MOST_COLUMNS;
+    const size_t panelled = alone ? h.tokens - 1 : h.lanes;
     // Each panel of a wide head is read once for all queries of the block.
-    for (size_t key = 0; key < h.lanes; key += STEP) {
-        const size_t past = h.lanes - key < STEP ? h.lanes : key + STEP;
-        EACH_TILE(queries, score_rows(rows, &h, key, past, row, scratch, tops));
+    for (size_t key = 0; key < panelled; key += STEP) {
+        const size_t past = panelled - key < STEP ? panelled : key + STEP;
+        // Each of four full tiles brings a quarter of the next panel's lines; behind the last come values.
+        const int8_t *next = past < panelled ? h.keys + past * h.depth : h.values;
+        EACH_TILE(queries, score_rows(rows, &h, key, past, row, next + row / ROWS * h.depth * 16, scratch, tops));
+    }
+    if (alone) {
+        _Alignas(64) int8_t bytes[MOST_COLUMNS];
+        copy_last_key(&h, bytes);
+        EACH_TILE(queries, score_last(rows, &h, bytes, row, scratch, tops));
     }
     for (size_t t = 0; t < queries; t++) softmax_row(t, h.tokens, scale, tops[t], scratch);
+    const size_t padded = alb_round_up(h.tokens, ALB_ATTENTION_S8_GROUP);
     for (size_t channel = 0; channel < lanes; channel += STEP) {
         const size_t past = lanes - channel < STEP ? lanes : channel + STEP;
-        EACH_TILE(queries, value_rows(rows, &h, channel, past, row, dst, dst_row, scratch));
+        const int8_t *next = past < lanes ? h.values + past * padded : h.keys;
+        EACH_TILE(queries, value_rows(rows, &h, channel, past, row, next + row / ROWS * padded * 16, dst, dst_row, scratch));
     }
 }
 
