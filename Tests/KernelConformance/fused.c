@@ -124,11 +124,12 @@ static void draw_absorbed_attention(void *call, shape_source *shape) {
     a->count = extent(shape, 3, EDGES(1, 3));
     if (a->count > MOST_GROUPS) a->count = MOST_GROUPS;
     a->scale = 0.125f;
-    const bool shared = choice(shape, 2);
+    const size_t sharing = choice(shape, 3);  // the queries: no group, those of unlike lengths, those of one length
+    const bool shared = sharing > 0, alike = sharing > 1;
     const size_t rows = extent(shape, 9, EDGES(1, 7, 26));
     for (size_t i = 0; i < a->count; i++) {
         alb_absorbed_group *group = &c->groups[i];
-        group->rows = i ? 1 + chance(shape, rows) : rows;
+        group->rows = i && !alike ? 1 + chance(shape, rows) : rows;
         group->query = shared ? 0 : c->rows;
         group->row = c->rows + (i ? chance(shape, 2) : 0);
         c->rows = group->row + group->rows;

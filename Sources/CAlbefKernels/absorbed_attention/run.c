@@ -2,6 +2,8 @@
 // stays in the cache of one processor.
 #include "alb_absorbed_attention.h"
 
+#include <stdbool.h>
+
 #include "../attention_s8/attention_s8.h"
 #include "../matmul_f32_qu8d_qs8c/matmul_f32_qu8d_qs8c.h"
 #include "../quantize_qu8d_f32/quantize_qu8d_f32.h"
@@ -14,6 +16,7 @@ typedef struct {
     const alb_matmul_int8_variant *product;
     const alb_attention_s8_variant_entry *attention;
     size_t height;  ///< Rows of heads in a part, at most.
+    bool shared;    ///< All groups have the same queries, which are taken to where the keys' inputs are once for all of them.
 } job;
 
 /// Memory of one worker.
@@ -115,13 +118,18 @@ static void project(const job *j, const block *b, run r, size_t place, const mem
                         .dst = a->dst + (b->group->row + r.row) * a->dst_row + channel, .dst_stride = a->dst_row});
 }
 
-static void attend_block(const job *j, const block *b, const memory *m, int worker) {
-    const size_t depth = j->args->depth, rows = b->past - b->first;
+/// Takes all queries of a block to where the keys' inputs are.
+static void absorb_block(const job *j, const block *b, const memory *m, int worker) {
     for (size_t i = b->first; i < b->past;) {
         const run r = run_at(b, i);
-        absorb(j, b, r, m->queries + (i - b->first) * depth, m, worker);
+        absorb(j, b, r, m->queries + (i - b->first) * j->args->depth, m, worker);
         i += r.rows;
     }
+}
+
+/// Attends with the queries that absorb_block() left.
+static void attend_block(const job *j, const block *b, const memory *m, int worker) {
+    const size_t depth = j->args->depth, rows = b->past - b->first;
     j->attention->block(rows, m->queries, depth, &b->group->tokens, 0, j->args->scale, m->mixed, depth, &m->attention);
     quantize_rows(j, rows, depth, m->mixed, m, worker);
     for (size_t i = b->first; i < b->past;) {
@@ -141,25 +149,47 @@ static size_t all_blocks(const alb_absorbed_attention_args *a, size_t height) {
     return blocks;
 }
 
-// Parts are blocks of nearly equal height, group after group.
+/// The block of a part: they are of nearly equal height. Where groups share their queries, the same rows of all of them follow each
+/// other, else a group's blocks do.
+static block block_at(const job *j, size_t part) {
+    const alb_absorbed_group *group = j->args->groups;
+    size_t blocks = blocks_of(group, j->args->heads, j->height);
+    if (j->shared) {
+        group += part % j->args->count;
+        part /= j->args->count;
+    } else {
+        for (; part >= blocks; blocks = blocks_of(group, j->args->heads, j->height)) {
+            part -= blocks;
+            group++;
+        }
+    }
+    const size_t rows = j->args->heads * group->rows;
+    return (block){group, rows * part / blocks, rows * (part + 1) / blocks};
+}
+
+// Parts are blocks.
 static void attend(void *context, size_t begin, size_t end, int worker) {
     const job *j = context;
     const alb_absorbed_attention_args *a = j->args;
     size_t tokens = 0;
     for (size_t g = 0; g < a->count; g++) tokens = tokens > a->groups[g].tokens.tokens ? tokens : a->groups[g].tokens.tokens;
     const size_t size = layout(NULL, tokens, a->width, a->depth, NULL);
-    size_t g = 0, before = 0, blocks = blocks_of(&a->groups[0], a->heads, j->height);
+    size_t absorbed = SIZE_MAX;  // the first row of the block whose queries lie in the worker's memory
     for (size_t part = begin; part < end; part++) {
-        while (part - before >= blocks) {
-            before += blocks;
-            blocks = blocks_of(&a->groups[++g], a->heads, j->height);
-        }
-        const size_t rows = a->heads * a->groups[g].rows, index = part - before;
-        const block b = {&a->groups[g], rows * index / blocks, rows * (index + 1) / blocks};
+        const block b = block_at(j, part);
         memory m;
+        // Queries lie at its beginning, however many tokens there are.
         layout((char *)a->scratch + (size_t)worker * size, b.group->tokens.tokens, a->width, a->depth, &m);
+        if (!j->shared || b.first != absorbed) absorb_block(j, &b, &m, worker);
+        absorbed = b.first;
         attend_block(j, &b, &m, worker);
     }
+}
+
+static bool share_queries(const alb_absorbed_attention_args *a) {
+    for (size_t g = 1; g < a->count; g++)
+        if (a->groups[g].query != a->groups[0].query || a->groups[g].rows != a->groups[0].rows) return false;
+    return true;
 }
 
 void alb_absorbed_attention(alb_isa isa, int threads, const alb_absorbed_attention_args *args) {
@@ -167,7 +197,7 @@ void alb_absorbed_attention(alb_isa isa, int threads, const alb_absorbed_attenti
     while (product->isa > isa) product++;
     job j = {
         .args = args, .quantize = alb_select(alb_quantize_qu8d_f32_table, isa), .product = product,
-        .attention = alb_attention_s8_select(isa)};
+        .attention = alb_attention_s8_select(isa), .shared = share_queries(args)};
     // Blocks as high as the variant likes, but lower ones where they leave less to the busiest thread.
     j.height = j.attention->height;
     const size_t workers = threads < 1 ? 1 : (size_t)threads;
