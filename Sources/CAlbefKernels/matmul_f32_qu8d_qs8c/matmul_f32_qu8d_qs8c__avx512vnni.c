@@ -126,12 +126,15 @@ static void finish(
     }
 }
 
-/// A tile of full size, with its epilogue on the sums in registers; activation and residual are constants where it is inlined.
+/// A tile of full size, with its epilogue on the sums in registers; activation and residual, of which there is one at most, are
+/// constants where it is inlined.
 static inline __attribute__((always_inline)) void full_tile(
     const alb_activation activation, const bool residual, const alb_matmul_int8_args *a, alb_tile tile) {
     __m512i acc[HEIGHT][BLOCKS];
     accumulate(HEIGHT, BLOCKS, a, tile, acc);
     float *dst = a->dst + tile.row * a->dst_stride + tile.channel;
+    // GELU of one block needs the registers that hold the sums of the others: it waits here until there are no sums left.
+    _Alignas(64) float before[BLOCKS][HEIGHT][ALB_BLOCK];
     const float *added = residual ? a->epilogue.residual + tile.row * a->epilogue.residual_stride + tile.channel : NULL;
 #pragma clang loop unroll(full)
     for (int b = 0; b < BLOCKS; b++) {
@@ -147,13 +150,25 @@ static inline __attribute__((always_inline)) void full_tile(
             const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(a->lhs_scales[row]), rhs_scales);
             y[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, bias);
         }
-        if (activation == ALB_ACTIVATION_GELU) alb_gelu_many_avx512(y, HEIGHT);
 #pragma clang loop unroll(full)
         for (int r = 0; r < HEIGHT; r++) {
             if (residual)
                 y[r] = _mm512_add_ps(y[r], _mm512_loadu_ps(added + r * a->epilogue.residual_stride + b * ALB_BLOCK));
-            _mm512_storeu_ps(dst + r * a->dst_stride + b * ALB_BLOCK, y[r]);
+            if (activation == ALB_ACTIVATION_GELU)
+                _mm512_store_ps(before[b][r], y[r]);
+            else
+                _mm512_storeu_ps(dst + r * a->dst_stride + b * ALB_BLOCK, y[r]);
         }
+    }
+    if (activation != ALB_ACTIVATION_GELU) return;
+#pragma clang loop unroll(disable)
+    for (int b = 0; b < BLOCKS; b++) {
+        __m512 y[HEIGHT];
+#pragma clang loop unroll(full)
+        for (int r = 0; r < HEIGHT; r++) y[r] = _mm512_load_ps(before[b][r]);
+        alb_gelu_many_avx512(y, HEIGHT);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < HEIGHT; r++) _mm512_storeu_ps(dst + r * a->dst_stride + b * ALB_BLOCK, y[r]);
     }
 }
 
