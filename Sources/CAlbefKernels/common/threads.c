@@ -58,8 +58,8 @@ static void fp_leave(fp_state saved) { __asm__ volatile("msr fpcr, %0" : : "r"(s
 #error "albef runs on x86-64 and on ARM64"
 #endif
 
-// Each worker's share of the range is taken in this many pieces: by the worker itself, and by those who are done with theirs.
-// Fewer leave more to wait for at the end, more lose the order of neighbouring parts.
+// A worker's share of the range is taken in pieces, by the worker itself and by those who are done with theirs: a sixteenth of what
+// is left at a time. The first are large and keep neighbouring parts in order; the last are small, so that nobody waits long for them.
 #define PIECES 16
 
 // ThreadSanitizer sees a race only where both workers come to it, however fast one of them is: there each does its own share.
@@ -105,8 +105,11 @@ static _Thread_local team *own_team = NULL;
 /// Takes pieces of one share until none is left.
 static void take_pieces(const loop *l, share *shares, size_t index, int worker) {
     const size_t first = l->units * index / l->workers, length = l->units * (index + 1) / l->workers - first;
-    const size_t piece = (length + PIECES - 1) / PIECES;
     for (;;) {
+        // Another may take in between: then this piece is a little larger than meant.
+        const size_t before = atomic_load_explicit(&shares[index].taken, memory_order_relaxed);
+        if (before >= length) return;
+        const size_t piece = (length - before + PIECES - 1) / PIECES;
         const size_t taken = atomic_fetch_add_explicit(&shares[index].taken, piece, memory_order_relaxed);
         if (taken >= length) return;
         const size_t left = length - taken, begin = (first + taken) * l->grain;
