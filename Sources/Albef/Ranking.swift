@@ -29,30 +29,35 @@ enum Ranking {
         return best.map(\.index)
     }
 
-    /// As the form without an arena, for a short list.
+    /// The candidates that the form without an arena gives, in ascending order of index.
     static func best(_ count: Int, of candidates: Int, in arena: Arena, by score: (Int) -> Float) -> ArenaList<Int> {
-        var scores: ArenaList<Float> = arena.list(capacity: count)
-        var best: ArenaList<Int> = arena.list(capacity: count)
+        var scores: ArenaList<Float> = arena.list(capacity: candidates)
+        // The best scores so far; the least of them stands first, and the one at i before those at 2i + 1 and 2i + 2.
+        var heap: ArenaList<Float> = arena.list(capacity: count)
         for index in 0..<candidates {
             let own = score(index)
-            if best.count == count {
-                // Of equal scores the earlier one is in the list already.
-                if count == 0 || own <= scores[count - 1] { continue }
-                scores.removeLast(1)
-                best.removeLast(1)
-            }
-            var place = best.count
             scores.append(own)
-            best.append(index)
-            while place > 0, scores[place - 1] < own {
-                scores[place] = scores[place - 1]
-                best[place] = best[place - 1]
-                place -= 1
+            if heap.count < count {
+                heap.append(own)
+                heap.raiseLast()
+            } else if count > 0, own > heap[0] {
+                heap[0] = own
+                heap.lowerFirst()
             }
-            scores[place] = own
-            best[place] = index
         }
-        return best
+        var result: ArenaList<Int> = arena.list(capacity: count)
+        if heap.isEmpty { return result }
+        // Of scores that equal the least one the first few are in.
+        let least = heap[0]
+        var equal = (0..<heap.count).count { heap[$0] == least }
+        for index in 0..<candidates where scores[index] >= least {
+            if scores[index] == least {
+                if equal == 0 { continue }
+                equal -= 1
+            }
+            result.append(index)
+        }
+        return result
     }
 
     /// The rank, from 0, of the best of some candidates among all; the number of candidates if `own` is empty.
@@ -62,6 +67,33 @@ enum Ranking {
         guard let best = own.max(by: { (value($0), $1) < (value($1), $0) }) else { return scores.count }
         let score = value(best)
         return (0..<scores.count).count { (value($0), best) > (score, $0) }
+    }
+}
+
+extension ArenaList where Element == Float {
+    /// Brings the last element to its place in a heap whose least element stands first.
+    fileprivate func raiseLast() {
+        let own = self[count - 1]
+        var place = count - 1
+        while place > 0, self[(place - 1) / 2] > own {
+            self[place] = self[(place - 1) / 2]
+            place = (place - 1) / 2
+        }
+        self[place] = own
+    }
+
+    /// Brings the first element to its place in such a heap.
+    fileprivate func lowerFirst() {
+        let own = self[0]
+        var place = 0
+        while 2 * place + 1 < count {
+            var next = 2 * place + 1
+            if next + 1 < count, self[next + 1] < self[next] { next += 1 }
+            if self[next] >= own { break }
+            self[place] = self[next]
+            place = next
+        }
+        self[place] = own
     }
 }
 

@@ -142,7 +142,6 @@ extension ForwardPass {
         let best = Ranking.best(chosen.capacity, of: candidates.ids.count, in: arena) {
             arena.element(Int(candidates.ids[$0][1]), of: probabilities)
         }
-        best.sort { $0 }
         for place in 0..<best.count { chosen.append(best[place]) }
         let ids = arena.reserve(Shape(chosen.count), .int32)
         for place in 0..<chosen.count { arena.set(place, of: ids, to: candidates.ids[chosen[place]][1]) }

@@ -1,5 +1,6 @@
 import AlbefFiles
 import AlbefImage
+import AlbefTensor
 import AlbefTestSupport
 import Testing
 
@@ -97,6 +98,8 @@ struct EvaluationTests {
             let scores = (0..<40).map { _ in Float(Int.random(in: 0..<9, using: &numbers)) }
             let full = sorted(scores)
             #expect(Ranking.best(count, of: 40) { scores[$0] } == Array(full.prefix(count)), "seed \(numbers.seed)")
+            let ascending = Ranking.best(count, of: 40, in: .planning()) { scores[$0] }.elements
+            #expect(ascending == full.prefix(count).sorted(), "seed \(numbers.seed)")
             for index in scores.indices {
                 #expect(Ranking.rank(of: index..<index + 1, in: scores) == full.firstIndex(of: index), "seed \(numbers.seed)")
             }
