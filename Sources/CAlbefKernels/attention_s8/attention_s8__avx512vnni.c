@@ -22,7 +22,7 @@ enum {
     LANE_BYTES = ALB_ATTENTION_S8_LANES * ALB_ATTENTION_S8_GROUP
 };
 
-// --- Quantisation
+// --- Queries
 
 /// `rows` rows of q, at most four, to uint8, zeros behind the width up to a multiple of 4.
 static inline __attribute__((always_inline)) void quantize_queries(

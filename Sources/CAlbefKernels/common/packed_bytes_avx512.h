@@ -7,7 +7,7 @@
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
 
-/// Four vectors of int32 as bytes in their order, brought to 0...255 where they lie within 16 bits or below.
+/// Four vectors of int32 as bytes in their order, each clamped to 0...255.
 static inline __m512i alb_packed_bytes_avx512(const __m512i q[4]) {
     // Packing works within 128-bit lanes: 4 bytes of each of the four vectors, put in order at the end.
     const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
