@@ -49,7 +49,8 @@ enum Ranking {
         if heap.isEmpty { return result }
         // Of scores that equal the least one the first few are in.
         let least = heap[0]
-        var equal = (0..<heap.count).count { heap[$0] == least }
+        var equal = 0
+        for place in 0..<heap.count where heap[place] == least { equal += 1 }
         for index in 0..<candidates where scores[index] >= least {
             if scores[index] == least {
                 if equal == 0 { continue }
