@@ -54,11 +54,8 @@ static inline __attribute__((always_inline)) void quantize_queries(
     size_t i = 0;
     for (; i + 64 <= width; i += 64)
         FOUR {
-            __m512i y[4];
-#pragma clang loop unroll(full)
-            for (size_t v = 0; v < 4; v++)
-                y[v] = _mm512_add_epi32(nearest(_mm512_mul_ps(_mm512_loadu_ps(x[r] + i + 16 * v), inverse[r])), zero[r]);
-            if (r < rows) _mm512_storeu_si512(scratch->q + (first + r) * padded + i, alb_packed_bytes_avx512(y));
+            const __m512i bytes = alb_quantized_bytes_avx512(x[r] + i, inverse[r], zero[r]);
+            if (r < rows) _mm512_storeu_si512(scratch->q + (first + r) * padded + i, bytes);
         }
     for (; i < width; i += 16) {
         const __mmask16 m = alb_mask_avx512(width - i), stored = alb_mask_avx512(padded - i);

@@ -42,14 +42,8 @@ void alb_quantize_qu8d_f32__avx512vnni(void *context, size_t begin, size_t end, 
         const __m512 inverse = _mm512_set1_ps(row.inverse);
         const __m512i zero_point = _mm512_set1_epi32(row.zero_point);
         size_t j = 0;
-        for (; j + 4 * LANES <= whole; j += 4 * LANES) {
-            __m512i q[4];
-#pragma clang loop unroll(full)
-            for (size_t v = 0; v < 4; v++)
-                q[v] = _mm512_add_epi32(
-                    _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(src + j + LANES * v), inverse)), zero_point);
-            _mm512_storeu_si512(dst + j, alb_packed_bytes_avx512(q));
-        }
+        for (; j + 4 * LANES <= whole; j += 4 * LANES)
+            _mm512_storeu_si512(dst + j, alb_quantized_bytes_avx512(src + j, inverse, zero_point));
         for (; j < whole; j += LANES)
             _mm_storeu_si128((__m128i *)(dst + j), quantized(_mm512_loadu_ps(src + j), inverse, zero_point));
         // Padding is 0, not the zero point.
