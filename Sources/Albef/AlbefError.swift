@@ -151,5 +151,5 @@ public enum Head: String, Sendable, CaseIterable {
 /// bytes on every machine.
 public enum Arithmetic {
     /// Raised with every change of result bytes; recorded digests belong to one revision.
-    public static let revision = 3
+    public static let revision = 4
 }

@@ -4,7 +4,7 @@ import CAlbefKernels
 /// What a linear layer applies to its outputs before the residual is added.
 public enum Activation: Sendable {
     case none
-    /// `(0.5 x) (1 + erf(x / sqrt 2))`
+    /// `(0.5 x) (1 + erf(x / sqrt 2))`; behind int8 weights `ElementFunction.geluInt8`.
     case gelu
     /// `max(x, 0)`
     case relu

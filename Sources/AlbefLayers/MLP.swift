@@ -4,7 +4,8 @@ import AlbefTensor
 
 /// Two linear layers with a GELU between them, and a residual added to the result: `W2 · gelu(W1 x + b1) + b2 + residual`.
 ///
-/// - Shapes: `x`, `residual`, `y` `[rows, width]`; hidden `[rows, hidden]`. GELU is the exact erf form.
+/// - Shapes: `x`, `residual`, `y` `[rows, width]`; hidden `[rows, hidden]`. GELU is the exact erf form, or that of int8 layers
+///   where the first layer is one.
 public struct MLP: Sendable {
     /// width → hidden.
     public let first: Linear
@@ -27,7 +28,7 @@ public struct MLP: Sendable {
             let hidden = work.reserve(Shape(x.rows, first.outputs))
             if let preactivation {
                 first(x, to: preactivation, in: work)
-                work.kernels.map(.gelu, preactivation, to: hidden, in: work.arena)
+                work.kernels.map(first.isInt8 ? .geluInt8 : .gelu, preactivation, to: hidden, in: work.arena)
             } else {
                 first(x, activation: .gelu, to: hidden, in: work)
             }

@@ -10,14 +10,17 @@ private func apply(_ function: alb_function, _ x: UnsafePointer<Float>, _ count:
     alb_map_f32(setting.isa, setting.threads, &args)
 }
 
-private func value(_ function: alb_function, _ x: Float, _ setting: Setting) -> Float {
+func value(_ function: alb_function, _ x: Float, _ setting: Setting) -> Float {
     var y: Float = 0
     withUnsafePointer(to: x) { apply(function, $0, 1, setting, &y) }
     return y
 }
 
+/// x Φ(x), without cancellation below 0.
+func exactGELU(_ x: Double) -> Double { 0.5 * x * erfc(-x / 2.0.squareRoot()) }
+
 /// The worst errors over bit patterns `first`, `first + step`, … below `end`: in units in the last place of float32, or absolute
-/// for erf, none for GELU; and whether every instruction set gave the scalar bytes.
+/// for erf and GELU of int8 layers, none for GELU; and whether every instruction set gave the scalar bytes.
 private func worst(_ function: alb_function, _ first: UInt32, _ end: UInt32, step: UInt32) -> (error: Double, equal: Bool) {
     let x = UnsafeMutablePointer<Float>.allocate(capacity: lanes)
     let y = UnsafeMutablePointer<Float>.allocate(capacity: lanes)
@@ -51,6 +54,8 @@ private func worst(_ function: alb_function, _ first: UInt32, _ end: UInt32, ste
             var e: Double
             if function == ALB_FUNCTION_ERF {
                 e = abs(found - erf(input))
+            } else if function == ALB_FUNCTION_GELU_INT8 {
+                e = abs(found - exactGELU(input))
             } else {
                 let exact = function == ALB_FUNCTION_EXP ? exp(input) : log(input)
                 let size = abs(exact)
@@ -113,13 +118,45 @@ struct FunctionTests {
         }
     }
 
+    @Test("GELU of int8 layers is within 1.27e-4 of exact and has the scalar bytes for every number", arguments: 0..<8)
+    func geluInt8(part: UInt32) {
+        let top = Float.infinity.bitPattern
+        for sign in [0, 0x8000_0000] as [UInt32] {
+            func check(_ first: UInt32, _ end: UInt32, step: UInt32, within bound: Double) {
+                let result = worst(ALB_FUNCTION_GELU_INT8, sign + first, sign + end, step: step)
+                #expect(result.error <= bound, "\(result.error)")
+                #expect(result.equal)
+            }
+            check(top / 8 * part, top / 8 * (part + 1), step: Self.exhaustive, within: 1.27e-4)
+            // Where the error is the greatest and x begins.
+            check(Float(3.9).bitPattern + part, Float(4.1).bitPattern, step: 8, within: 1.27e-4)
+            let last = Float(3.75).bitPattern
+            check(last / 8 * part, last / 8 * (part + 1), step: Self.exhaustive, within: 2.7e-5)
+            // Where one quadratic takes over from the other.
+            for i in 1...16 {
+                let border = (Float(i) / 4).bitPattern
+                check(border - 64 + part % 2, border + 64, step: 2, within: i < 15 ? 2.7e-5 : 1.27e-4)
+            }
+        }
+    }
+
+    @Test("GELU of int8 layers is x from 4 on and -0 from -4 down")
+    func geluInt8Ends() {
+        for bits in stride(from: Float(4).bitPattern, to: Float.infinity.bitPattern, by: 10_007) {
+            let x = Float(bitPattern: bits)
+            #expect(value(ALB_FUNCTION_GELU_INT8, x, Setting(isa: ALB_ISA_SCALAR, threads: 1)) == x)
+            let below = value(ALB_FUNCTION_GELU_INT8, -x, Setting(isa: ALB_ISA_SCALAR, threads: 1))
+            #expect(below.bitPattern == 0x8000_0000)
+        }
+    }
+
     @Test("every variant gives the scalar bytes over all lengths", arguments: [1, 7, 8, 9, 15, 16, 17, 33, 100])
     func variants(n: Int) {
         var random = TestRandom("functions \(n)")
         let m = 3
         let src = Guarded(random: &random, m * n, .atEnd)
         for i in 0..<src.count where i % 3 == 0 { src.start[i] *= 100 }
-        for code in 0...ALB_FUNCTION_RELU.rawValue {
+        for code in 0...ALB_FUNCTION_GELU_INT8.rawValue {
             func run(_ setting: Setting) -> Guarded<Float> {
                 let dst = Guarded<Float>(m * n, .atEnd)
                 var args = alb_map_args(
@@ -154,6 +191,11 @@ struct FunctionTests {
         #expect(erf(4) == 1 && erf(-4) == -1 && erf(.infinity) == 1 && erf(-.infinity) == -1 && erf(.nan).isNaN)
         func gelu(_ x: Float) -> Float { value(ALB_FUNCTION_GELU, x, setting) }
         #expect(gelu(0) == 0 && gelu(10) == 10 && gelu(-10) == 0 && abs(gelu(1) - 0.841_344_75) < 1e-6 && gelu(.nan).isNaN)
+        func geluInt8(_ x: Float) -> Float { value(ALB_FUNCTION_GELU_INT8, x, setting) }
+        #expect(geluInt8(0).bitPattern == 0 && geluInt8(-0.0).bitPattern == 0x8000_0000)
+        #expect(geluInt8(4) == 4 && geluInt8(Float(4).nextDown) == Float(4).nextDown && geluInt8(.infinity) == .infinity)
+        #expect(geluInt8(-4).bitPattern == 0x8000_0000 && abs(geluInt8(1) - 0.841_344_75) < 1e-5)
+        #expect(geluInt8(.nan).isNaN && geluInt8(-.infinity).isNaN)
         func relu(_ x: Float) -> Float { value(ALB_FUNCTION_RELU, x, setting) }
         #expect(relu(-1) == 0 && relu(2) == 2 && relu(.nan).isNaN)
     }

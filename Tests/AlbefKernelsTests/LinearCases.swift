@@ -29,9 +29,9 @@ final class EpilogueCase {
     }
 
     /// The same in double precision, on a product whose bias was added.
-    func finish(_ y: Double, row: Int, channel: Int) -> Double {
+    func finish(_ y: Double, gelu: (Double) -> Double, row: Int, channel: Int) -> Double {
         var y = y
-        if activation == ALB_ACTIVATION_GELU { y = 0.5 * y * (1 + referenceErf(y / 2.0.squareRoot())) }
+        if activation == ALB_ACTIVATION_GELU { y = gelu(y) }
         if activation == ALB_ACTIVATION_RELU { y = max(y, 0) }
         if let residual { y += Double(residual.start[row * residualStride + channel]) }
         return y

@@ -61,7 +61,7 @@ const operation operation_layer_norm = {
 static void draw_map(void *call, shape_source *shape) {
     map_call *c = call;
     alb_map_args *a = &c->args;
-    a->function = (alb_function)choice(shape, 5);
+    a->function = (alb_function)choice(shape, 6);
     a->m = extent(shape, 3, EDGES(1, 3, 40));
     a->n = extent(shape, 80, ROW_EDGES);
     a->src_stride = a->n + gap(shape);

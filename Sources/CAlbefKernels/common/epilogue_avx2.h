@@ -8,9 +8,10 @@
 
 ALB_TARGET_BEGIN(ALB_AVX2_FEATURES)
 
-static inline __m256 alb_finish_avx2(__m256 y, const alb_epilogue *epilogue, size_t row, size_t column, __m256i mask) {
+static inline __attribute__((always_inline)) __m256 alb_finish_avx2(
+    __m256 y, __m256 (*const gelu)(__m256), const alb_epilogue *epilogue, size_t row, size_t column, __m256i mask) {
     switch (epilogue->activation) {
-    case ALB_ACTIVATION_GELU: y = alb_gelu_avx2(y); break;
+    case ALB_ACTIVATION_GELU: y = gelu(y); break;
     case ALB_ACTIVATION_RELU: y = alb_relu_avx2(y); break;
     case ALB_ACTIVATION_NONE: break;
     }

@@ -7,10 +7,11 @@
 #include "reduce.h"
 
 /// @param lanes  How many of the outputs exist; their residual is read, no more.
-static inline float32x4_t alb_finish_neon(
-    float32x4_t y, const alb_epilogue *epilogue, size_t row, size_t column, size_t lanes) {
+static inline __attribute__((always_inline)) float32x4_t alb_finish_neon(
+    float32x4_t y, float32x4_t (*const gelu)(float32x4_t), const alb_epilogue *epilogue, size_t row, size_t column,
+    size_t lanes) {
     switch (epilogue->activation) {
-    case ALB_ACTIVATION_GELU: y = alb_gelu_neon(y); break;
+    case ALB_ACTIVATION_GELU: y = gelu(y); break;
     case ALB_ACTIVATION_RELU: y = alb_relu_neon(y); break;
     case ALB_ACTIVATION_NONE: break;
     }
@@ -20,12 +21,13 @@ static inline float32x4_t alb_finish_neon(
 
 /// Activation and residual of 16 outputs of one row, of which the first n - column exist. Four vectors at a time: one alone would
 /// wait for the latency of each step of its GELU.
-static inline void alb_finish_block_neon(
-    float32x4_t y[4], const alb_epilogue *epilogue, size_t row, size_t column, size_t n) {
+static inline __attribute__((always_inline)) void alb_finish_block_neon(
+    float32x4_t y[4], float32x4_t (*const gelu)(float32x4_t), const alb_epilogue *epilogue, size_t row, size_t column,
+    size_t n) {
     switch (epilogue->activation) {
     case ALB_ACTIVATION_GELU:
 #pragma clang loop unroll(full)
-        for (int i = 0; i < 4; i++) y[i] = alb_gelu_neon(y[i]);
+        for (int i = 0; i < 4; i++) y[i] = gelu(y[i]);
         break;
     case ALB_ACTIVATION_RELU:
 #pragma clang loop unroll(full)

@@ -1,6 +1,7 @@
 /// exp, log, erf and GELU: our own, so that every instruction set gives the same bytes. Scalar, AVX2, AVX-512 and NEON forms of
 /// one sequence of IEEE operations each: Horner with fused multiply-adds, exponents built by integer operations, every branch
-/// computed and one selected. GELU alone has a shorter sequence on x86, of the same bytes for every float32.
+/// computed and one selected. GELU alone has a shorter sequence on x86, of the same bytes for every float32. Int8 linear layers
+/// have a GELU of their own, gelu_int8.h.
 ///
 /// Errors against double precision, over every float32: exp and log at most 2 ulp, erf at most 2e-7 absolute.
 #ifndef ALB_FUNCTIONS_H
@@ -70,7 +71,6 @@ static const float alb_erf_coefficients[6][16] = {
      0x1.9a1846p-7f, -0x1.764714p-8f, -0x1.db8b6ap-7f, 0x1.78acf2p-9f},
 };
 
-#define ALB_GELU_MANY 6                  // the most vectors of alb_gelu_many_avx512
 #define ALB_GELU_HIGHEST 0x1.fffffep+3f  // the float32 below 4 ALB_ERF_LIMIT
 
 /// The shorter way to GELU: x (0.5 + e), where e = erf(x sqrt(1/2)) / 2 is a polynomial in the fraction of a = 4 |x| sqrt(1/2),
@@ -327,33 +327,19 @@ static inline __m512 alb_erf_avx512(__m512 x) {
     return _mm512_or_ps(_mm512_abs_ps(p), _mm512_and_ps(sign, x));
 }
 
-/// GELU of `count` vectors, a constant where it is inlined, step by step side by side: the chain of one vector is too long for
-/// the processor to find the next one's beginning behind it. How far they overlap is left to the compiler, which is faster than
-/// forcing it.
-static inline __attribute__((always_inline)) void alb_gelu_many_avx512(__m512 *x, const int count) {
-    __m512 a[ALB_GELU_MANY], t[ALB_GELU_MANY], p[ALB_GELU_MANY];
-    __m512i i[ALB_GELU_MANY];
-#define ALB_EACH ALB_PRAGMA(clang loop unroll(full)) for (int v = 0; v < count; v++)
-    ALB_EACH a[v] = _mm512_mul_ps(x[v], _mm512_set1_ps(4.0f * ALB_SQRT_HALF));
-    // The lesser absolute value (0x0a). That of a NaN is the limit; the last product brings the NaN back.
-    ALB_EACH a[v] = _mm512_range_ps(a[v], _mm512_set1_ps(ALB_GELU_HIGHEST), 0x0a);
-    // From 2^23 on there are no fractions: the sum's lowest bits, four of which pick, are the integer below a.
-    ALB_EACH i[v] = _mm512_castps_si512(
-        _mm512_add_round_ps(a[v], _mm512_set1_ps(0x1p23f), _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC));
-    ALB_EACH t[v] = _mm512_reduce_ps(a[v], _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-    ALB_EACH p[v] = _mm512_permutexvar_ps(i[v], _mm512_loadu_ps(alb_gelu_coefficients[5]));
-    for (int k = 4; k >= 0; k--) {
-        const __m512 row = _mm512_loadu_ps(alb_gelu_coefficients[k]);
-        ALB_EACH p[v] = _mm512_fmadd_ps(p[v], t[v], _mm512_permutexvar_ps(i[v], row));
-    }
-    ALB_EACH p[v] = _mm512_or_ps(p[v], _mm512_and_ps(_mm512_set1_ps(-0.0f), x[v]));
-    ALB_EACH x[v] = _mm512_mul_ps(x[v], _mm512_add_ps(_mm512_set1_ps(0.5f), p[v]));
-#undef ALB_EACH
-}
-
 static inline __m512 alb_gelu_avx512(__m512 x) {
-    alb_gelu_many_avx512(&x, 1);
-    return x;
+    __m512 a = _mm512_mul_ps(x, _mm512_set1_ps(4.0f * ALB_SQRT_HALF));
+    // The lesser absolute value (0x0a). That of a NaN is the limit; the last product brings the NaN back.
+    a = _mm512_range_ps(a, _mm512_set1_ps(ALB_GELU_HIGHEST), 0x0a);
+    // From 2^23 on there are no fractions: the sum's lowest bits, four of which pick, are the integer below a.
+    __m512i i = _mm512_castps_si512(
+        _mm512_add_round_ps(a, _mm512_set1_ps(0x1p23f), _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC));
+    __m512 t = _mm512_reduce_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+    __m512 p = _mm512_permutexvar_ps(i, _mm512_loadu_ps(alb_gelu_coefficients[5]));
+    for (int k = 4; k >= 0; k--)
+        p = _mm512_fmadd_ps(p, t, _mm512_permutexvar_ps(i, _mm512_loadu_ps(alb_gelu_coefficients[k])));
+    p = _mm512_or_ps(p, _mm512_and_ps(_mm512_set1_ps(-0.0f), x));
+    return _mm512_mul_ps(x, _mm512_add_ps(_mm512_set1_ps(0.5f), p));
 }
 
 static inline __m512 alb_relu_avx512(__m512 x) { return _mm512_max_ps(_mm512_setzero_ps(), x); }

@@ -52,6 +52,12 @@ static inline float32x4_t alb_log_neon(float32x4_t x) {
     return vbslq_f32(vceqq_f32(x, zero), vdupq_n_f32(-INFINITY), y);
 }
 
+/// Where the four bytes of each of the entries i (0...15) of a row lie: float i at bytes 4 i ... 4 i + 3.
+static inline uint8x16_t alb_lookup_places_neon(int32x4_t i) {
+    // The four sums of a lane do not carry into each other.
+    return vreinterpretq_u8_s32(vaddq_s32(vmulq_s32(i, vdupq_n_s32(0x04040404)), vdupq_n_s32(0x03020100)));
+}
+
 /// Four entries of a row of sixteen, by the positions of their bytes: sixteen floats are one table of 64 bytes.
 static inline float32x4_t alb_lookup_neon(const float *row, uint8x16_t bytes) {
     return vreinterpretq_f32_u8(vqtbl4q_u8(vld1q_u8_x4((const uint8_t *)row), bytes));
@@ -62,9 +68,7 @@ static inline float32x4_t alb_erf_neon(float32x4_t x) {
     float32x4_t scaled = vminq_f32(vmulq_f32(a, vdupq_n_f32(4.0f)), vdupq_n_f32(15.0f));
     int32x4_t i = vcvtq_s32_f32(scaled);
     float32x4_t t = vfmaq_f32(a, vcvtq_f32_s32(i), vdupq_n_f32(-0.25f));
-    // Float i lies at bytes 4 i ... 4 i + 3; the four sums of a lane do not carry into each other.
-    int32x4_t places = vaddq_s32(vmulq_s32(i, vdupq_n_s32(0x04040404)), vdupq_n_s32(0x03020100));
-    uint8x16_t bytes = vreinterpretq_u8_s32(places);
+    uint8x16_t bytes = alb_lookup_places_neon(i);
     float32x4_t p = alb_lookup_neon(alb_erf_coefficients[5], bytes);
     for (int k = 4; k >= 0; k--) p = vfmaq_f32(alb_lookup_neon(alb_erf_coefficients[k], bytes), p, t);
     p = vbslq_f32(vcgeq_f32(a, vdupq_n_f32(ALB_ERF_LIMIT)), vdupq_n_f32(1.0f), p);

@@ -7,11 +7,12 @@
 #include "alb_isa.h"
 
 typedef enum {
-    ALB_FUNCTION_EXP = 0,   ///< +0 below -87, infinity above 88.72283; at most 2 ulp from exact
-    ALB_FUNCTION_LOG = 1,   ///< -infinity at 0, NaN below; at most 2 ulp from exact
-    ALB_FUNCTION_ERF = 2,   ///< +-1 from 4 on; at most 2e-7 from exact
-    ALB_FUNCTION_GELU = 3,  ///< (0.5 x) (1 + erf(x * 0.70710678))
-    ALB_FUNCTION_RELU = 4,  ///< max(x, 0)
+    ALB_FUNCTION_EXP = 0,        ///< +0 below -87, infinity above 88.72283; at most 2 ulp from exact
+    ALB_FUNCTION_LOG = 1,        ///< -infinity at 0, NaN below; at most 2 ulp from exact
+    ALB_FUNCTION_ERF = 2,        ///< +-1 from 4 on; at most 2e-7 from exact
+    ALB_FUNCTION_GELU = 3,       ///< (0.5 x) (1 + erf(x * 0.70710678))
+    ALB_FUNCTION_RELU = 4,       ///< max(x, 0)
+    ALB_FUNCTION_GELU_INT8 = 5,  ///< that of int8 linear layers: x from 4 on, -0 from -4 down; at most 1.27e-4 from exact
 } alb_function;
 
 typedef struct {

@@ -9,7 +9,7 @@
 
 typedef enum {
     ALB_ACTIVATION_NONE = 0,
-    ALB_ACTIVATION_GELU = 1,  ///< (0.5 x) (1 + erf(x * 0.70710678))
+    ALB_ACTIVATION_GELU = 1,  ///< ALB_FUNCTION_GELU of a float product, ALB_FUNCTION_GELU_INT8 of an int8 one
     ALB_ACTIVATION_RELU = 2,  ///< max(x, 0)
 } alb_activation;
 

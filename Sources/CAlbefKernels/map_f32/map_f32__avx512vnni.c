@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "../common/functions.h"
+#include "../common/gelu_int8.h"
 #include "../common/reduce.h"
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
@@ -15,6 +16,7 @@ static inline __m512 apply(__m512 x, alb_function function) {
     case ALB_FUNCTION_LOG: return alb_log_avx512(x);
     case ALB_FUNCTION_ERF: return alb_erf_avx512(x);
     case ALB_FUNCTION_GELU: return alb_gelu_avx512(x);
+    case ALB_FUNCTION_GELU_INT8: return alb_gelu_int8_avx512(x);
     case ALB_FUNCTION_RELU: break;
     }
     return alb_relu_avx512(x);

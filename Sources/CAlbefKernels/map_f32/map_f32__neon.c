@@ -3,6 +3,7 @@
 #include "map_f32.h"
 
 #include "../common/functions.h"
+#include "../common/gelu_int8.h"
 #include "../common/reduce.h"
 
 static inline float32x4_t apply(float32x4_t x, alb_function function) {
@@ -11,6 +12,7 @@ static inline float32x4_t apply(float32x4_t x, alb_function function) {
     case ALB_FUNCTION_LOG: return alb_log_neon(x);
     case ALB_FUNCTION_ERF: return alb_erf_neon(x);
     case ALB_FUNCTION_GELU: return alb_gelu_neon(x);
+    case ALB_FUNCTION_GELU_INT8: return alb_gelu_int8_neon(x);
     case ALB_FUNCTION_RELU: break;
     }
     return alb_relu_neon(x);

@@ -1,6 +1,7 @@
 #include "map_f32.h"
 
 #include "../common/functions.h"
+#include "../common/gelu_int8.h"
 
 static inline float apply(float x, alb_function function) {
     switch (function) {
@@ -8,6 +9,7 @@ static inline float apply(float x, alb_function function) {
     case ALB_FUNCTION_LOG: return alb_log(x);
     case ALB_FUNCTION_ERF: return alb_erf(x);
     case ALB_FUNCTION_GELU: return alb_gelu(x);
+    case ALB_FUNCTION_GELU_INT8: return alb_gelu_int8(x);
     case ALB_FUNCTION_RELU: break;
     }
     return alb_relu(x);

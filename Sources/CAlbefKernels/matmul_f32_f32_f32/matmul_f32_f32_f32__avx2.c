@@ -58,7 +58,7 @@ void alb_matmul_f32_f32_f32__avx2(const alb_matmul_f32_args *a, alb_tile tile) {
             const size_t row = tile.row + r;
             __m256 y = _mm256_loadu_ps(sums[r] + h * LANES);
             if (a->epilogue.bias) y = _mm256_add_ps(y, _mm256_maskload_ps(a->epilogue.bias + channel, mask));
-            y = alb_finish_avx2(y, &a->epilogue, row, channel, mask);
+            y = alb_finish_avx2(y, alb_gelu_avx2, &a->epilogue, row, channel, mask);
             _mm256_maskstore_ps(a->dst + row * a->dst_stride + channel, mask, y);
         }
     }

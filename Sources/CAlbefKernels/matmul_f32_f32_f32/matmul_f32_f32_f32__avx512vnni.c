@@ -60,7 +60,7 @@ void alb_matmul_f32_f32_f32__avx512vnni(const alb_matmul_f32_args *a, alb_tile t
             const size_t row = tile.row + r;
             __m512 y = _mm512_loadu_ps(sums[r][b]);
             if (a->epilogue.bias) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, a->epilogue.bias + channel));
-            y = alb_finish_avx512(y, &a->epilogue, row, channel, mask);
+            y = alb_finish_avx512(y, alb_gelu_avx512, &a->epilogue, row, channel, mask);
             _mm512_mask_storeu_ps(a->dst + row * a->dst_stride + channel, mask, y);
         }
     }

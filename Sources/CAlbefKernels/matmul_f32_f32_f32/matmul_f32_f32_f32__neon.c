@@ -56,7 +56,7 @@ void alb_matmul_f32_f32_f32__neon(const alb_matmul_f32_args *a, alb_tile tile) {
             const size_t row = tile.row + r;
             float32x4_t y = vld1q_f32(sums[r] + q * LANES);
             if (a->epilogue.bias) y = vaddq_f32(y, alb_load_neon(a->epilogue.bias + channel, lanes));
-            y = alb_finish_neon(y, &a->epilogue, row, channel, lanes);
+            y = alb_finish_neon(y, alb_gelu_neon, &a->epilogue, row, channel, lanes);
             alb_store_neon(a->dst + row * a->dst_stride + channel, y, lanes);
         }
     }

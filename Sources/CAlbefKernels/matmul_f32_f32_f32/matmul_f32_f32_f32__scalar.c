@@ -10,6 +10,6 @@ void alb_matmul_f32_f32_f32__scalar(const alb_matmul_f32_args *a, alb_tile tile)
             float acc = 0.0f;
             for (size_t k = 0; k < a->k; k++) acc = fmaf(lhs[k], rhs[k * ALB_BLOCK], acc);
             float y = a->epilogue.bias ? acc + a->epilogue.bias[n] : acc;
-            a->dst[m * a->dst_stride + n] = alb_finish(y, &a->epilogue, m, n);
+            a->dst[m * a->dst_stride + n] = alb_finish(y, alb_gelu, &a->epilogue, m, n);
         }
 }

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "../common/epilogue_avx2.h"
+#include "../common/gelu_int8.h"
 #include "matmul_f32_qu8d_qs8c.h"
 
 ALB_TARGET_BEGIN(ALB_AVX2_FEATURES)
@@ -28,7 +29,7 @@ static inline void alb_matmul_int8_finish_avx2(
             __m256i zero = _mm256_mullo_epi32(_mm256_set1_epi32(a->lhs_zero_points[row + r]), rhs_sums);
             __m256 scale = _mm256_mul_ps(_mm256_set1_ps(a->lhs_scales[row + r]), rhs_scales);
             __m256 y = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(products, zero)), scale, bias);
-            y = alb_finish_avx2(y, &a->epilogue, row + r, channel, mask);
+            y = alb_finish_avx2(y, alb_gelu_int8_avx2, &a->epilogue, row + r, channel, mask);
             float *dst = a->dst + (row + r) * a->dst_stride + channel;
             // A masked store is microcoded on some CPUs: a dozen cycles.
             if (channel + ALB_FINISH_LANES <= a->n)

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "../common/epilogue_avx512.h"
+#include "../common/gelu_int8.h"
 #include "../common/zero_point_avx512.h"
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
@@ -117,7 +118,7 @@ static void finish(
                 _mm512_loadu_si512(sums[r][b]), alb_split_zero_point_avx512(a->lhs_zero_points[row]), rhs_sums);
             const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(a->lhs_scales[row]), rhs_scales);
             __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, bias);
-            y = alb_activate_avx512(y, activation);
+            y = alb_activate_avx512(y, alb_gelu_int8_avx512, activation);
             if (residual)
                 y = _mm512_add_ps(
                     y, _mm512_maskz_loadu_ps(mask, a->epilogue.residual + row * a->epilogue.residual_stride + channel));
@@ -166,7 +167,7 @@ static inline __attribute__((always_inline)) void full_tile(
         __m512 y[HEIGHT];
 #pragma clang loop unroll(full)
         for (int r = 0; r < HEIGHT; r++) y[r] = _mm512_load_ps(before[b][r]);
-        alb_gelu_many_avx512(y, HEIGHT);
+        alb_gelu_int8_many_avx512(y, HEIGHT);
 #pragma clang loop unroll(full)
         for (int r = 0; r < HEIGHT; r++) _mm512_storeu_ps(dst + r * a->dst_stride + b * ALB_BLOCK, y[r]);
     }

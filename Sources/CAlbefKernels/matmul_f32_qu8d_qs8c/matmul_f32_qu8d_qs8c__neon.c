@@ -5,6 +5,7 @@
 #include <arm_neon.h>
 
 #include "../common/epilogue_neon.h"
+#include "../common/gelu_int8.h"
 
 #define QUARTERS (ALB_BLOCK / 4)
 
@@ -24,7 +25,7 @@ static inline void finish_row(
         if (a->epilogue.bias) bias = alb_load_neon(a->epilogue.bias + n, alb_lanes_neon(n, a->n));
         y[i] = vfmaq_f32(bias, vcvtq_f32_s32(sum), scales);
     }
-    alb_finish_block_neon(y, &a->epilogue, row, channel, a->n);
+    alb_finish_block_neon(y, alb_gelu_int8_neon, &a->epilogue, row, channel, a->n);
     float *dst = a->dst + row * a->dst_stride + channel;
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < QUARTERS; i++) alb_store_neon(dst + 4 * i, y[i], alb_lanes_neon(channel + 4 * i, a->n));

@@ -1,6 +1,7 @@
 #include "matmul_f32_qu8d_qs8c.h"
 
 #include "../common/epilogue.h"
+#include "../common/gelu_int8.h"
 
 void alb_matmul_f32_qu8d_qs8c__scalar(const alb_matmul_int8_args *a, alb_tile tile) {
     for (size_t m = tile.row; m < tile.row + tile.rows; m++)
@@ -13,6 +14,6 @@ void alb_matmul_f32_qu8d_qs8c__scalar(const alb_matmul_int8_args *a, alb_tile ti
             sum -= a->lhs_zero_points[m] * a->rhs_sums[n];
             float bias = a->epilogue.bias ? a->epilogue.bias[n] : 0.0f;
             float y = fmaf((float)sum, a->lhs_scales[m] * a->rhs_scales[n], bias);
-            a->dst[m * a->dst_stride + n] = alb_finish(y, &a->epilogue, m, n);
+            a->dst[m * a->dst_stride + n] = alb_finish(y, alb_gelu_int8, &a->epilogue, m, n);
         }
 }
