@@ -4,6 +4,8 @@
 #include <immintrin.h>
 #include <stddef.h>
 
+#include "quantization.h"
+#include "reduce.h"
 #include "target_region.h"
 
 ALB_TARGET_BEGIN(ALB_AVX512VNNI_FEATURES)
@@ -24,6 +26,23 @@ static inline __m512i alb_quantized_bytes_avx512(const float *x, __m512 inverse,
     for (size_t v = 0; v < 4; v++)
         q[v] = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 16 * v), inverse)), zero_point);
     return alb_packed_bytes_avx512(q);
+}
+
+/// A row of `k` elements to bytes, zeros behind them up to `padded`, which is k rounded up to a multiple of 4.
+static inline void alb_quantize_row_avx512(
+    const float *src, size_t k, alb_row_quantization row, uint8_t *dst, size_t padded) {
+    const __m512 inverse = _mm512_set1_ps(row.inverse);
+    const __m512i zero_point = _mm512_set1_epi32(row.zero_point);
+    size_t j = 0;
+    for (; j + 64 <= k; j += 64) _mm512_storeu_si512(dst + j, alb_quantized_bytes_avx512(src + j, inverse, zero_point));
+    for (; j < padded; j += 16) {
+        const __mmask16 present = alb_mask_avx512(k - j), stored = alb_mask_avx512(padded - j);
+        const __m512 x = _mm512_mul_ps(_mm512_maskz_loadu_ps(present, src + j), inverse);
+        __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(x), zero_point);
+        // Padding is 0, not the zero point.
+        q = _mm512_maskz_max_epi32(present, q, _mm512_setzero_si512());
+        _mm_mask_storeu_epi8(dst + j, stored, _mm512_cvtusepi32_epi8(q));
+    }
 }
 
 ALB_TARGET_END
