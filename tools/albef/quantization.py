@@ -2,9 +2,9 @@
 
 ``prepare_quantization_aware(model)`` changes a model in place. Its parameters stay float32 under the same names; what
 changes is the arithmetic, which follows docs/arithmetic.md: int8 weights with a scale per output channel, activations
-quantised per row with a zero point, int8 attention over image tokens. The rounding is on the way forward only: backward,
-each quantiser is the identity. What the exporter keeps in float32 stays so here: the small heads beside the encoders, the
-attention of texts to themselves and to question states, LayerNorm, biases, positions.
+quantised per row with a zero point, int8 attention over image tokens, the GELU of int8 layers. The rounding is on the way
+forward only: backward, each quantiser is the identity. What the exporter keeps in float32 stays so here: the small heads
+beside the encoders, the attention of texts to themselves and to question states, LayerNorm, biases, positions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from albef.gelu_int8 import gelu_int8
 from albef.model import bert, vision
 
 # Rows with a smaller range count as zeros.
@@ -187,6 +188,9 @@ def prepare_quantization_aware(model: nn.Module) -> int:
         if not name.startswith(QUANTIZED_PARTS):
             continue
         # Another class for the same object keeps parameters, ties between them and what else holds the module.
+        if isinstance(module, (vision.MLP, bert.Intermediate, bert.Transform)):
+            module.activation = gelu_int8
+            continue
         if type(module) is nn.Linear:
             module.__class__ = QuantizedLinear
         elif type(module) is vision.PatchEmbed:

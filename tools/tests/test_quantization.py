@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import reference as r
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
 from albef import quantization as q
+from albef.gelu_int8 import gelu_int8
 from albef.loading import load_model
 from albef.model import PretrainModel, RetrievalModel, bert
 from albef.model.attention import attend
@@ -282,3 +284,16 @@ def test_each_block_computes_as_the_runtime_does(name, tmp_path):
             assert ratios[-1] < 0.5, (picture.name, stage, ratios[-1])
     assert np.mean(shares) > 0.9
     assert np.quantile(ratios, 0.3) < 1e-4 and np.median(ratios) < 0.05
+
+
+def test_gelu_of_int8_layers_is_near_the_exact_one_and_has_its_gradient():
+    x = torch.linspace(-8, 8, 160_001, requires_grad=True)
+    y = gelu_int8(x)
+    exact = F.gelu(x.detach().double())
+    error = (y.double() - exact).abs()
+    assert error.max() < 1.27e-4 and error[x.abs() < 3.75].max() < 2.7e-5
+    assert torch.equal(y[x >= 4], x[x >= 4]) and not y[x <= -4].any()
+    y.sum().backward()
+    twin = x.detach().requires_grad_()
+    F.gelu(twin).sum().backward()
+    torch.testing.assert_close(x.grad, twin.grad, rtol=0, atol=1e-6)

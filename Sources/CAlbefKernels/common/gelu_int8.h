@@ -1,7 +1,7 @@
 /// GELU of int8 linear layers, whose results are quantised next: quadratics in place of erf's polynomials of degree 5, which
 /// functions.h has for all else. Scalar, AVX2, AVX-512 and NEON forms of one sequence of IEEE operations.
 ///
-/// Error against double precision, over every float32: at most 1.27e-4, at |x| = 4, and at most 2.7e-5 up to |x| = 3.75.
+/// Error against double precision, over every float32: at most 1.27e-4, at |x| = 4, and at most 2.7e-5 below |x| = 3.75.
 #ifndef ALB_GELU_INT8_H
 #define ALB_GELU_INT8_H
 

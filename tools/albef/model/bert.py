@@ -93,12 +93,14 @@ class Attention(nn.Module):
 
 
 class Intermediate(nn.Module):
+    activation = staticmethod(F.gelu)
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.dense = nn.Linear(width, 4 * width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(self.dense(x))
+        return self.activation(self.dense(x))
 
 
 class Layer(Recomputable):
@@ -199,13 +201,15 @@ class Bert(nn.Module):
 
 
 class Transform(nn.Module):
+    activation = staticmethod(F.gelu)
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.dense = nn.Linear(width, width)
         self.LayerNorm = nn.LayerNorm(width, eps=EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.LayerNorm(F.gelu(self.dense(x)))
+        return self.LayerNorm(self.activation(self.dense(x)))
 
 
 class Predictions(nn.Module):

@@ -63,13 +63,15 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
+    activation = staticmethod(F.gelu)
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 class Block(Recomputable):
