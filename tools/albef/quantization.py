@@ -187,10 +187,10 @@ def prepare_quantization_aware(model: nn.Module) -> int:
     for name, module in model.named_modules():
         if not name.startswith(QUANTIZED_PARTS):
             continue
-        # Another class for the same object keeps parameters, ties between them and what else holds the module.
         if isinstance(module, (vision.MLP, bert.Intermediate, bert.Transform)):
             module.activation = gelu_int8
             continue
+        # Another class for the same object keeps parameters, ties between them and what else holds the module.
         if type(module) is nn.Linear:
             module.__class__ = QuantizedLinear
         elif type(module) is vision.PatchEmbed:
