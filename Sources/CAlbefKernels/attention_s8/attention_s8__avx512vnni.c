@@ -24,7 +24,8 @@ enum {
 
 // --- Queries
 
-/// `rows` rows of q, at most four, to uint8, zeros behind the width up to a multiple of 4.
+/// `rows` rows of q, at most four, to uint8, zeros behind the width up to a multiple of 4. Side by side to the end: with
+/// alb_quantize_row_avx512, a row at a time, a wide head takes 0.5 % longer.
 static inline __attribute__((always_inline)) void quantize_queries(
     size_t rows, const float *q, size_t q_row, size_t width, const alb_attention_s8_scratch *scratch, size_t first) {
     const size_t padded = alb_round_up(width, ALB_ATTENTION_S8_GROUP);
